@@ -1,0 +1,4 @@
+"""Board profiles, detection and tuning.
+
+Holds no code yet: no board is known to it.
+"""
