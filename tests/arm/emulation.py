@@ -1,0 +1,118 @@
+"""Runs a Python script in an ARM user land on an emulated core, and counts its instructions where asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLUGIN_SOURCE = Path(__file__).with_name("icount.c")
+LONGEST_SECONDS = 900
+"""an emulated run that takes longer hangs"""
+
+
+class EmulationError(Exception):
+    """What the emulated program said when it failed, or what is missing."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point that the emulated program marked (`tests.arm.scripts.counted`)."""
+
+    number: int
+    executed: int
+    """instructions since the program began"""
+
+
+@dataclass(frozen=True)
+class Userland:
+    root: Path
+
+    def __post_init__(self) -> None:
+        if not (self.root / "run").exists():
+            raise EmulationError(
+                f"no ARM user land in {self.root}: python -m tests.arm.userland {self.root.name} {self.root}"
+            )
+
+    def python(
+        self, core: str, script: Path, arguments: Sequence[str] = (), *, runtime: str = "", cache: Path | None = None
+    ) -> str:
+        """Run `script` and return its standard output.
+
+        Args:
+            core: emulated, such as "cortex-a72".
+            script: of this repository; it can import the repository's packages.
+            arguments: to the script.
+            runtime: "litert" or "tflite"; the user land's default if empty.
+            cache: the home folder that the program sees, for what the runtime keeps there; a fresh one if None.
+
+        Raises:
+            EmulationError: the program failed or was killed.
+        """
+        return self._run(core, script, arguments, runtime, cache, plugin=None)
+
+    def count(
+        self, core: str, script: Path, arguments: Sequence[str] = (), *, runtime: str = ""
+    ) -> tuple[str, list[Mark]]:
+        """Run `script` as `python` does and return its standard output and the marks it set.
+
+        Everything that would change the count is held still: environment, addresses, hash seeds, threads.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            marks = Path(folder) / "marks"
+            plugin = f"{self._plugin()},out={marks}"
+            output = self._run(core, script, arguments, runtime, cache=None, plugin=plugin)
+            lines = marks.read_text().splitlines() if marks.exists() else []
+        return output, [Mark(*map(int, line.split())) for line in lines]
+
+    def _run(
+        self, core: str, script: Path, arguments: Sequence[str], runtime: str, cache: Path | None, plugin: str | None
+    ) -> str:
+        with tempfile.TemporaryDirectory() as fresh:
+            home = str(cache or fresh)
+            environment = {
+                "PATH": os.defpath,
+                "HOME": home,
+                "XDG_CACHE_HOME": home,
+                "LC_ALL": "C.UTF-8",
+                "OPENBLAS_NUM_THREADS": "1",
+                "PYTHONHASHSEED": "0",
+                "PYTHONPATH": str(REPOSITORY),
+                "QEMU_CPU": core,
+                "QEMU_RAND_SEED": "1",
+                "ARM_RUNTIME": runtime,
+            }
+            if plugin:
+                environment["QEMU_PLUGIN"] = plugin
+            # The interpreter is -W ignore: what third-party packages warn of is looked at on the workstation.
+            command = ["setarch", "-R", str(self.root.resolve() / "run"), "-W", "ignore", str(script), *arguments]
+            done = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
+            )
+        if done.returncode:
+            raise EmulationError(f"{script.name} on {core} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+        return done.stdout
+
+    def _plugin(self) -> Path:
+        library = self.root.resolve() / "icount.so"
+        if not library.exists() or library.stat().st_mtime < PLUGIN_SOURCE.stat().st_mtime:
+            partial = library.with_suffix(f".{os.getpid()}")
+            command = [
+                "cc",
+                "-O2",
+                "-Wall",
+                "-Wextra",
+                "-Werror",
+                "-shared",
+                "-fPIC",
+                "-o",
+                str(partial),
+                str(PLUGIN_SOURCE),
+            ]
+            subprocess.run(command, check=True)
+            partial.replace(library)
+        return library
