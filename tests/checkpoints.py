@@ -1,9 +1,9 @@
 """SqueezeBERT checkpoints with random weights, saved by transformers itself, for what is measured and tested here.
 
-    python -m tests.checkpoints base FOLDER [--vocabulary FILE]      SqueezeBERT-base's true configuration, 51 M parameters
+    python -m tests.checkpoints base FOLDER [--vocabulary FILE]      SqueezeBERT-base's true configuration
     python -m tests.checkpoints tiny FOLDER                          two layers of 32
 
-The published weights of SqueezeBERT are on the Hugging Face hub; speed, size and memory depend on the configuration alone.
+The published weights of SqueezeBERT are on the Hugging Face hub; speed, size and memory follow from the configuration.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m tests.arm.userland arm64|armhf [FOLDER]        default: build/arm/arm64, build/arm/armhf
 
-Debian's packages come from this machine's own apt sources through an apt whose state is kept in the folder, so that nothing
+Debian's packages come from this machine's own apt sources through an apt whose state is kept in the folder, so nothing
 is installed here and no root rights are needed; wheels come from this machine's pip. No maintainer script is run. What
 results is for `tests.arm.emulation`, or by hand:
 

@@ -1,0 +1,51 @@
+"""What the model at hand answers to the test sentences on this interpreter, runtime and core, as JSON.
+
+    python -m tests.answers [MODEL]          default: the bundled `assistant`
+
+It imports nothing but `edge_runtime` and NumPy, so that it runs wherever a board's packages are installed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import edge_runtime
+
+SENTENCES = Path(__file__).parent / "data/assistant_sentences.tsv"
+NO_COMMAND = "-"
+
+
+def sentences() -> dict[str, set[str]]:
+    """Each test sentence and the intents that are right for it, none where it is no command."""
+    lines = [line for line in SENTENCES.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return {text: set(right.split()) - {NO_COMMAND} for text, right in (line.split("\t") for line in lines)}
+
+
+def answers(name: str = "assistant") -> dict[str, object]:
+    """The labels and a digest of the integers for each sentence, and what computed them."""
+    model = edge_runtime.load(name)
+    found: dict[str, dict[str, object]] = {}
+    for text in sentences():
+        understood = model.understand(text)
+        encoding = model.encode(text)
+        digest = hashlib.sha256()
+        for head, logits in model.run(encoding.ids, encoding.types).items():
+            # Dequantised values are exact multiples of one scale: equal bytes here are equal integers.
+            digest.update(head.encode() + np.ascontiguousarray(logits, dtype="<f4").tobytes())
+        found[text] = {
+            "intent": understood.intent,
+            "label": model.classify(text, top_k=1)[0].label,
+            "slots": [[slot.type, slot.text] for slot in understood.slots],
+            "digest": digest.hexdigest(),
+        }
+    return {"backend": model.info.backend, "machine": platform.machine(), "answers": found}
+
+
+if __name__ == "__main__":
+    print(json.dumps(answers(*sys.argv[1:2])))

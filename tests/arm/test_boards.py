@@ -1,0 +1,83 @@
+"""The bundled model on every kind of board: which backend is chosen, and what it answers."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.answers import answers
+from tests.arm.emulation import REPOSITORY, Userland
+
+pytestmark = pytest.mark.arm
+
+ANSWERS = REPOSITORY / "tests/answers.py"
+
+
+@dataclass(frozen=True)
+class Board:
+    userland: str
+    core: str
+    runtime: str
+    backend: str
+
+    def __str__(self) -> str:
+        return f"{self.core}-{self.runtime}"
+
+
+PI_3 = Board("arm64", "cortex-a53", "litert", "litert")
+PI_4 = Board("arm64", "cortex-a72", "litert", "litert")
+PI_5 = Board("arm64", "cortex-a76", "litert", "litert-compiled")
+PI_4_TFLITE = Board("arm64", "cortex-a72", "tflite", "tflite-runtime")
+PI_2_32_BIT = Board("armhf", "cortex-a7", "tflite", "tflite-runtime")
+PI_4_32_BIT = Board("armhf", "cortex-a15", "tflite", "tflite-runtime")
+BOARDS = (PI_3, PI_4, PI_5, PI_4_TFLITE, PI_2_32_BIT, PI_4_32_BIT)
+
+
+def userland(name: str) -> Userland:
+    return Userland(Path(os.environ.get("EDGE_ARM", "build/arm"), name))
+
+
+@cache
+def ask(board: Board) -> dict[str, Any]:
+    output = userland(board.userland).python(board.core, ANSWERS, runtime=board.runtime)
+    found: dict[str, Any] = json.loads(output)
+    return found
+
+
+@cache
+def workstation() -> dict[str, Any]:
+    return answers()
+
+
+def labels(found: dict[str, Any]) -> dict[str, tuple[object, ...]]:
+    return {text: (answer["intent"], answer["label"], answer["slots"]) for text, answer in found["answers"].items()}
+
+
+def digests(found: dict[str, Any]) -> dict[str, str]:
+    return {text: answer["digest"] for text, answer in found["answers"].items()}
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=str)
+def test_backend(board: Board) -> None:
+    """Each core gets the best backend that it survives: CompiledModel only where the core has LSE atomics."""
+    assert ask(board)["backend"] == board.backend
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=str)
+def test_labels(board: Board) -> None:
+    """Each board gives every test sentence the intent and slots that the workstation gives it."""
+    assert labels(ask(board)) == labels(workstation())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(PI_3, PI_4), (PI_4, PI_5), (PI_2_32_BIT, PI_4_32_BIT), (PI_4_TFLITE, PI_2_32_BIT)]
+)
+def test_integers(one: Board, other: Board) -> None:
+    """ARM cores agree on every byte of the outputs, with and without dot products, with and without a weight cache."""
+    assert digests(ask(one)) == digests(ask(other))

@@ -1,0 +1,75 @@
+"""The independent reading of a model file, and what `inspect` says of the same file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import flatbuffers
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+from click.testing import CliRunner
+
+import converter
+from converter.cli import main as edge_converter
+from edge_runtime.model_file import find
+from tests.checkpoints import tiny
+from tests.integer_walk import INTEGERS, walk
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    tiny(folder / "checkpoint")
+    converter.convert(folder / "checkpoint", folder / "tiny.tflite")
+    return folder / "tiny.tflite"
+
+
+def test_converted_file_holds_integers_only(converted: Path) -> None:
+    """A converted checkpoint has int8 and int32 tensors and builtin operators, nothing else."""
+    found = walk(converted.read_bytes())
+    assert found.strangers == []
+    assert {tensor.type for tensor in found.tensors} == INTEGERS
+
+
+def test_bundled_model_holds_integers_only() -> None:
+    """The bundled model has int8 and int32 tensors and builtin operators, nothing else."""
+    found = walk(find("assistant").read_bytes())
+    assert found.strangers == []
+    assert {"ids", "positions"} <= {tensor.name for tensor in found.tensors}
+
+
+def test_inspect_agrees(converted: Path) -> None:
+    """`inspect --json` prints one JSON object that calls such a file fully integer."""
+    result = CliRunner().invoke(edge_converter, ["inspect", str(converted), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["fully_integer"] is True
+
+
+def test_strangers_are_found() -> None:
+    """Float tensors and custom operators are named, in whichever subgraph they are."""
+    found = walk(_model_with(schema.TensorType.FLOAT32, "FlexErf"))
+    assert found.strangers == ["tensor odd is float32", "custom operator FlexErf"]
+
+
+def test_not_a_model() -> None:
+    """A file that is no TFLite flatbuffer is refused."""
+    with pytest.raises(ValueError, match="TFL3"):
+        walk(bytes(64))
+
+
+def _model_with(tensor_type: int, custom_operator: str) -> bytes:
+    """A model whose second subgraph holds one tensor of the type and one operator of the name."""
+    tensor = schema.TensorT()
+    tensor.name, tensor.type, tensor.shape = b"odd", tensor_type, [1]
+    code = schema.OperatorCodeT()
+    code.customCode = custom_operator.encode()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CUSTOM
+    graph = schema.SubGraphT()
+    graph.tensors, graph.operators = [tensor], [schema.OperatorT()]
+    graph.operators[0].opcodeIndex = 0
+    model = schema.ModelT()
+    model.version, model.operatorCodes, model.subgraphs = 3, [code], [schema.SubGraphT(), graph]
+    builder = flatbuffers.Builder()
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

@@ -1,0 +1,99 @@
+"""The distribution says what its code needs, and its code keeps to the folders' rules of who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+PINS = REPOSITORY / "tests/arm/requirements"
+
+STANDARD = set(sys.stdlib_module_names)
+BOARD = {"ai_edge_litert", "tflite_runtime", "numpy", "tokenizers", "click", "serial"}
+WORKSTATION = {"ai_edge_litert", "numpy", "scipy", "tokenizers", "click", "safetensors", "flatbuffers", "rich"}
+TRAINING = {"torch"}
+IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}
+
+
+def settings() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(inline_comment_prefixes=None, comment_prefixes=("#",))
+    parser.read(REPOSITORY / "setup.cfg", encoding="utf-8")
+    return parser
+
+
+def requirements(text: str) -> list[Requirement]:
+    lines = (line.strip() for line in text.splitlines())
+    return [Requirement(line) for line in lines if line and not line.startswith("#")]
+
+
+def board_requirements(machine: str) -> dict[str, Requirement]:
+    """What pip would ask for on a board that calls itself `machine`."""
+    found = requirements(settings()["options"]["install_requires"])
+    wanted = [one for one in found if not one.marker or one.marker.evaluate({"platform_machine": machine})]
+    return {canonicalize_name(one.name): one for one in wanted}
+
+
+def pins(*files: str) -> dict[str, str]:
+    found = [one for file in files for one in requirements((PINS / file).read_text(encoding="utf-8"))]
+    return {canonicalize_name(one.name): str(one.specifier).removeprefix("==") for one in found}
+
+
+def imports(package: str) -> Iterator[tuple[Path, str]]:
+    """Each file of a package with the top-level names it imports, also those inside functions."""
+    for file in sorted((REPOSITORY / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            for name in names:
+                yield file.relative_to(REPOSITORY), name.partition(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("package", "allowed"),
+    [
+        ("edge_runtime", BOARD),
+        ("converter", {"edge_runtime"} | WORKSTATION | TRAINING),
+        ("firmware_hooks", {"edge_runtime"} | BOARD),
+        ("boards", {"edge_runtime"} | BOARD),
+    ],
+)
+def test_imports(package: str, allowed: set[str]) -> None:
+    """A package imports the standard library, itself and what CONTRIBUTING.md's table allows it, nothing else."""
+    strangers = {(str(file), name) for file, name in imports(package) if name not in STANDARD | allowed | {package}}
+    assert strangers == set()
+
+
+def test_pytorch_only_where_it_is_needed() -> None:
+    """Only training, and reading a pytorch_model.bin, import PyTorch."""
+    needed = {"converter/checkpoint/weights.py", "converter/train", "converter/training"}
+    files = {file for file, name in imports("converter") if name in TRAINING}
+    assert {file for file in files if not {str(file), str(file.parent)} & needed} == set()
+
+
+@pytest.mark.parametrize("machine", ["x86_64", "aarch64", "armv7l", "armv8l"])
+def test_board_packages_are_declared(machine: str) -> None:
+    """Each machine installs the five packages and exactly one TFLite runtime."""
+    names = {IMPORT_NAMES.get(name, name) for name in board_requirements(machine)}
+    runtime = "tflite_runtime" if machine.startswith("armv") else "ai_edge_litert"
+    assert names == BOARD - {"ai_edge_litert", "tflite_runtime"} | {runtime}
+
+
+@pytest.mark.parametrize(
+    ("machine", "files"),
+    [("aarch64", ("board.txt", "litert.txt")), ("armv7l", ("board.txt", "tflite.txt", "numpy1.txt"))],
+)
+def test_emulated_boards_hold_what_is_declared(machine: str, files: tuple[str, ...]) -> None:
+    """The versions that run in the ARM user lands are ones that setup.cfg lets a board install."""
+    held = pins(*files)
+    for name, wanted in board_requirements(machine).items():
+        assert wanted.specifier.contains(held[name]), f"{name} {held[name]} is not {wanted}"

@@ -1,0 +1,43 @@
+"""LiteRT and tflite-runtime give the bundled model's test sentences the same labels, and the right ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.answers import answers, sentences
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+LEAST_RIGHT = 0.9
+"""share of the test sentences"""
+
+
+@cache
+def litert() -> dict[str, Any]:
+    return answers()
+
+
+def test_right_intents() -> None:
+    """The bundled model recognises what is asked of it, and that some sentences ask nothing."""
+    given = {text: answer["intent"] for text, answer in litert()["answers"].items()}
+    wrong = {text: given[text] for text, right in sentences().items() if given[text] not in (right or [None])}
+    assert len(wrong) <= (1 - LEAST_RIGHT) * len(given), wrong
+
+
+@pytest.mark.tflite
+def test_tflite_runtime_agrees(tflite_python: Path) -> None:
+    """tflite-runtime gives every test sentence the intent and the slots that LiteRT gives it."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    other = json.loads(subprocess.check_output([tflite_python, "-m", "tests.answers"], env=environment))
+    assert (litert()["backend"], other["backend"]) == ("litert-compiled", "tflite-runtime")
+    here, there = (
+        {text: (answer["intent"], answer["label"], answer["slots"]) for text, answer in run["answers"].items()}
+        for run in (litert(), other)
+    )
+    assert there == here
