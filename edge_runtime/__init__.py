@@ -1,0 +1,73 @@
+"""Language understanding on small boards: load a model file, ask it.
+
+    import edge_runtime
+    model = edge_runtime.load("assistant")
+    model.understand("turn off the kitchen lights")
+
+Importing this package loads neither NumPy nor an interpreter; `load` does.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from edge_runtime.errors import (
+        BackendError,
+        EdgeError,
+        InputError,
+        ModelError,
+        NoSuchHead,
+        TooLong,
+        UnknownModel,
+    )
+    from edge_runtime.model import Model, ModelInfo, load
+    from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding
+    from edge_runtime.tokenizer import Encoding
+
+__all__ = [
+    "Answer",
+    "BackendError",
+    "Choice",
+    "EdgeError",
+    "Encoding",
+    "Entity",
+    "Filling",
+    "InputError",
+    "Label",
+    "Model",
+    "ModelError",
+    "ModelInfo",
+    "NoSuchHead",
+    "TooLong",
+    "Understanding",
+    "UnknownModel",
+    "__version__",
+    "load",
+]
+
+_HOME = {
+    **dict.fromkeys(
+        ("BackendError", "EdgeError", "InputError", "ModelError", "NoSuchHead", "TooLong", "UnknownModel"),
+        "edge_runtime.errors",
+    ),
+    **dict.fromkeys(("Model", "ModelInfo", "load"), "edge_runtime.model"),
+    **dict.fromkeys(("Answer", "Choice", "Entity", "Filling", "Label", "Understanding"), "edge_runtime.tasks.results"),
+    "Encoding": "edge_runtime.tokenizer",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name's module on first use (PEP 562), so that `import edge_runtime` costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""What runs the network: LiteRT or tflite-runtime, behind one small interface (`backend.Backend`)."""

@@ -1,0 +1,51 @@
+"""Keeps the chatter of the native runtimes off standard error.
+
+LiteRT writes two dozen lines about accelerators that it does not find, straight to file descriptor 2, and offers no
+switch.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_STANDARD_ERROR = 2
+_ONE_AT_A_TIME = threading.RLock()
+_depth = 0
+
+_CHATTER = (b"INFO:", b"WARNING:", b"ERROR:", "└".encode(), b"W0000", b"I0000", b"E0000")
+
+
+@contextmanager
+def captured() -> Iterator[None]:
+    """Hold back what is written to standard error meanwhile; afterwards pass on what did not come from the runtime.
+
+    The descriptor belongs to the whole process, so one block runs at a time; a block within a block does nothing.
+    """
+    global _depth  # noqa: PLW0603  guarded by the lock above; the descriptor is global as well
+    with _ONE_AT_A_TIME:
+        if _depth:
+            yield
+            return
+        try:
+            saved = os.dup(_STANDARD_ERROR)
+        except OSError:
+            # standard error is closed: nothing to keep clean
+            yield
+            return
+        with tempfile.TemporaryFile() as held:
+            os.dup2(held.fileno(), _STANDARD_ERROR)
+            _depth = 1
+            try:
+                yield
+            finally:
+                _depth = 0
+                os.dup2(saved, _STANDARD_ERROR)
+                os.close(saved)
+                held.seek(0)
+                others = [line for line in held if line.strip() and not line.startswith(_CHATTER)]
+                with suppress(OSError):
+                    os.write(_STANDARD_ERROR, b"".join(others))

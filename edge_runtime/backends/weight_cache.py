@@ -1,0 +1,165 @@
+"""XNNPACK's packed weights in a file, which LiteRT maps instead of packing them at every load.
+
+LiteRT does not check that such a file belongs to the model or is intact: one of another model gives wrong answers
+without a word. So a file is used only if its name holds the digest of its content *and* of everything it depends on,
+and LiteRT only ever sees the very file that was verified:
+
+- built aside, by an interpreter that is released before the file is hashed (it keeps the file open for writing), then
+  made read-only and renamed;
+- opened and verified, then handed over as that open descriptor;
+- checked for being unchanged after LiteRT has mapped it (LiteRT opens a sound file for reading only, but would
+  rewrite one that it took for unsound).
+
+Whatever goes wrong costs time and memory, never an answer: the caller goes on without the cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.model_file import descriptor_path
+from edge_runtime.verified import let_settle, verify
+
+MAX_FILES = 8
+"""caches kept; each is about as large as the model's matrices"""
+_ABANDONED = 3600.0
+"""seconds after which an unfinished file belongs to a process that died"""
+_CHUNK = 1 << 20
+
+
+@dataclass(slots=True)
+class MappedCache:
+    """A verified file, open as long as the interpreter that maps it lives."""
+
+    file: Path
+    descriptor: int
+    _state: tuple[int, ...]
+
+    @property
+    def path(self) -> str:
+        """What to give to the interpreter."""
+        return descriptor_path(self.descriptor, self.file)
+
+    def is_unchanged(self) -> bool:
+        """Whether nobody has written to the file since it was verified."""
+        return _state(self.descriptor) == self._state
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class WeightCache:
+    """The place of one model's packed weights for one version of LiteRT, kind of CPU and number of threads."""
+
+    folder: Path
+    """private (`verified.private_folder`)"""
+    key: str
+
+    @classmethod
+    def of(cls, folder: Path, flatbuffer_sha256: str, version: str, cpu: str, threads: int) -> WeightCache:
+        """The cache for these circumstances, each of which changes how weights are packed or which they are."""
+        told = repr((flatbuffer_sha256, version, cpu, threads))
+        return cls(folder, hashlib.sha256(told.encode()).hexdigest()[:32])
+
+    def open(self) -> MappedCache | None:
+        """A verified file, or None; damaged ones are removed."""
+        with suppress(OSError):
+            for file in sorted(self.folder.glob(f"weights-{self.key}-*.xnnpack")):
+                found = self._open(file)
+                if found is not None:
+                    return found
+                file.unlink(missing_ok=True)
+        return None
+
+    def build(self, pack: Callable[[str], None]) -> None:
+        """Let `pack` write a new file and keep it.
+
+        Args:
+            pack: makes an interpreter with the cache at the given path and releases it again.
+        """
+        with suppress(OSError):
+            self._tidy()
+            descriptor, name = tempfile.mkstemp(dir=self.folder, prefix="unfinished-")
+            aside = Path(name)
+            try:
+                os.close(descriptor)
+                pack(name)
+                self._keep(aside)
+            finally:
+                aside.unlink(missing_ok=True)
+
+    def _keep(self, aside: Path) -> None:
+        descriptor = os.open(aside, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_size == 0:
+                return
+            os.fsync(descriptor)
+            digest = _digest(self.key, descriptor)
+            os.fchmod(descriptor, 0o400)
+        finally:
+            os.close(descriptor)
+        final = self.folder / f"weights-{self.key}-{digest}.xnnpack"
+        aside.rename(final)
+        let_settle(final)
+
+    def _open(self, file: Path) -> MappedCache | None:
+        claimed = file.stem.rpartition("-")[2]
+        try:
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return None
+        state = os.fstat(descriptor)
+        found = MappedCache(file, descriptor, _state(descriptor))
+        ours = stat.S_ISREG(state.st_mode) and state.st_uid == os.geteuid() and state.st_size > 0
+        if (
+            ours
+            and verify(descriptor, claimed, lambda: _digest(self.key, descriptor), self.folder)
+            and found.is_unchanged()
+        ):
+            return found
+        found.close()
+        return None
+
+    def _tidy(self) -> None:
+        for file in self.folder.glob("unfinished-*"):
+            if time.time() - file.stat().st_mtime > _ABANDONED:
+                file.unlink(missing_ok=True)
+        kept = sorted(self.folder.glob("weights-*.xnnpack"), key=lambda file: file.stat().st_mtime)
+        for file in kept[: max(0, len(kept) - MAX_FILES + 1)]:
+            file.unlink(missing_ok=True)
+
+
+def names_and_digests(folder: Path) -> list[tuple[Path, str, str]]:
+    """For each weight cache in a folder the file, the digest that its name claims and the one that it has."""
+    found = []
+    for file in sorted(folder.glob("weights-*.xnnpack")):
+        key, _, claimed = file.stem.removeprefix("weights-").rpartition("-")
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            found.append((file, claimed, _digest(key, descriptor)))
+        finally:
+            os.close(descriptor)
+    return found
+
+
+def _digest(key: str, descriptor: int) -> str:
+    """SHA-256 of the key and the content: another model's cache does not fit under this one's name."""
+    digest = hashlib.sha256(key.encode())
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    while chunk := os.read(descriptor, _CHUNK):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _state(descriptor: int) -> tuple[int, ...]:
+    state = os.fstat(descriptor)
+    return (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)

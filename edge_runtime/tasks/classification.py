@@ -1,0 +1,47 @@
+"""Logits of a text → labels with calibrated probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edge_runtime.errors import InputError
+from edge_runtime.tasks.results import Label
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from edge_runtime.manifest import Head
+
+
+def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
+    """Probabilities along the last axis; logits are divided by `temperature` first (Guo et al., 2017)."""
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
+    probabilities: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
+    return probabilities
+
+
+def best(scores: NDArray[np.float64], top_k: int) -> list[int]:
+    """Places of the `top_k` highest scores, highest first; equal ones in their order.
+
+    Raises:
+        InputError: `top_k` is no positive integer.
+    """
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
+        raise InputError(f"top_k must be a positive integer, not {top_k!r}")
+    return [int(place) for place in np.argsort(-scores, kind="stable")[:top_k]]
+
+
+def rank(logits: NDArray[np.float32], head: Head, top_k: int) -> list[Label]:
+    """The likeliest labels of one text, likeliest first, from its logits [labels]."""
+    probabilities = softmax(logits, head.temperature)
+    return [Label(head.labels[place], float(probabilities[place])) for place in best(probabilities, top_k)]
+
+
+def recognise(logits: NDArray[np.float32], head: Head) -> tuple[str | None, float]:
+    """The likeliest label and its probability; no label where it is too unlikely or is the head's "out of scope"."""
+    label = rank(logits, head, 1)[0]
+    known = label.score >= head.threshold and label.label != head.out_of_scope
+    return (label.label if known else None), label.score

@@ -1,0 +1,134 @@
+"""What happens to a text that is longer than the model takes: one policy, the same for every operation.
+
+- `error` (the default): `TooLong`, which says how many tokens there are and how many may be;
+- `truncate`: the end is dropped;
+- `window`: the text is read in windows that overlap by a quarter, and what was found is merged.
+
+Of a pair only the second text is cut; the first (a question) is needed whole in every window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+from edge_runtime.errors import InputError, TooLong
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge_runtime.tokenizer import Encoding, Pieces, Tokenizer
+
+Overflow = Literal["error", "truncate", "window"]
+
+MAX_WINDOWS = 256
+"""a bound on how long one request may take: half a minute on a Raspberry Pi 4"""
+_OVERLAP = 4
+"""windows overlap by one part in so many: every phrase shorter than that stands whole in one of them"""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Tokens `start` to `stop` of the text that is cut, made ready for the network."""
+
+    encoding: Encoding
+    start: int
+    stop: int
+
+    @property
+    def weight(self) -> int:
+        """How much of the text it holds: at least 1, so that a mean over windows exists."""
+        return max(1, self.stop - self.start)
+
+
+def policy(name: str) -> Overflow:
+    """Check a policy's name.
+
+    Raises:
+        InputError: there is no such policy.
+    """
+    for known in get_args(Overflow):
+        if name == known:
+            return known  # type: ignore[no-any-return]
+    raise InputError(f"overflow must be one of {', '.join(get_args(Overflow))}, not {name!r}")
+
+
+def cut(
+    tokenizer: Tokenizer, first: Pieces, second: Pieces | None, max_length: int, overflow: Overflow
+) -> list[Window]:
+    """One window if the texts fit into `max_length` tokens, special ones included; else what the policy says.
+
+    Raises:
+        TooLong: they do not fit and the policy is `error`, the first text of a pair leaves no room for the second, or
+            there would be more than `MAX_WINDOWS` windows.
+    """
+    specials = tokenizer.special_tokens(pair=second is not None)
+    fixed = specials + (len(first) if second is not None else 0)
+    content = first if second is None else second
+    room = max_length - fixed
+    if len(content) <= room:
+        spans = [(0, len(content))]
+    elif overflow == "error":
+        raise TooLong(
+            f"the text has {fixed + len(content)} tokens and the model takes {max_length}; "
+            f'shorten it, or load the model with overflow="truncate" or overflow="window"'
+        )
+    elif room < 1:
+        raise TooLong(f"the first text has {len(first)} tokens and leaves no room for the second in {max_length}")
+    elif overflow == "truncate":
+        spans = [(0, room)]
+    else:
+        spans = _spans(len(content), room)
+    return [
+        Window(tokenizer.join(*((content.cut(*span),) if second is None else (first, content.cut(*span)))), *span)
+        for span in spans
+    ]
+
+
+def _spans(length: int, room: int) -> list[tuple[int, int]]:
+    step = room - room // _OVERLAP
+    count = 1 + -(-(length - room) // step)
+    if count > MAX_WINDOWS:
+        raise TooLong(f"the text has {length} tokens, {count} windows; at most {MAX_WINDOWS} are read at once")
+    starts = [min(place * step, length - room) for place in range(count)]
+    return [(start, start + room) for start in starts]
+
+
+def mean(windows: Sequence[Window], rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Mean of what the windows gave, weighted by their tokens: logits or vectors [1, width] → [width]."""
+    import numpy as np
+
+    weights = [window.weight for window in windows]
+    merged: NDArray[np.float32] = np.average(np.concatenate(rows), axis=0, weights=weights).astype(np.float32)
+    return merged
+
+
+def stitch(windows: Sequence[Window], rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """For each token of the text its row from the window in which it is farthest from an edge.
+
+    The beginning and the end of the text itself are no edges.
+
+    Args:
+        windows: of one text, in order.
+        rows: for each window a row for each of its tokens, special ones included: [S, width].
+
+    Returns:
+        [tokens of the text, width], without special tokens.
+    """
+    import numpy as np
+
+    end = windows[-1].stop
+    merged = np.zeros((end, rows[0].shape[1]), np.float32)
+    best = np.full(end, -1.0)
+    for window, values in zip(windows, rows, strict=True):
+        place = np.arange(window.start, window.stop)
+        left = place - window.start if window.start > 0 else np.full(len(place), np.inf)
+        right = window.stop - 1 - place if window.stop < end else np.full(len(place), np.inf)
+        distance = np.minimum(left, right)
+        better = distance > best[place]
+        content = values[[text is not None for text in window.encoding.texts]]
+        merged[place[better]] = content[better]
+        best[place] = np.maximum(best[place], distance)
+    return merged
