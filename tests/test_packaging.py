@@ -18,7 +18,7 @@ PINS = REPOSITORY / "tests/arm/requirements"
 STANDARD = set(sys.stdlib_module_names)
 BOARD = {"ai_edge_litert", "tflite_runtime", "numpy", "tokenizers", "click", "serial"}
 WORKSTATION = {"ai_edge_litert", "numpy", "scipy", "tokenizers", "click", "safetensors", "flatbuffers", "rich"}
-TRAINING = {"torch"}
+TRAINING = {"torch", "transformers"}
 IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}
 
 
@@ -82,10 +82,11 @@ def test_pytorch_only_where_it_is_needed() -> None:
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "armv7l", "armv8l"])
 def test_board_packages_are_declared(machine: str) -> None:
-    """Each machine installs the five packages and exactly one TFLite runtime."""
+    """Each machine installs the five packages with the one TFLite runtime for it, and what that forgot to ask for."""
     names = {IMPORT_NAMES.get(name, name) for name in board_requirements(machine)}
-    runtime = "tflite_runtime" if machine.startswith("armv") else "ai_edge_litert"
-    assert names == BOARD - {"ai_edge_litert", "tflite_runtime"} | {runtime}
+    thirty_two_bit = machine.startswith("armv")
+    runtime = {"tflite_runtime"} if thirty_two_bit else {"ai_edge_litert", "ml-dtypes"}
+    assert names == BOARD - {"ai_edge_litert", "tflite_runtime"} | runtime
 
 
 @pytest.mark.parametrize(
