@@ -1,0 +1,174 @@
+"""What values the tensors of a graph take on sample texts, and the ranges that lose least of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from converter.errors import CalibrationError
+from converter.execution import execute
+from converter.graph import Graph, Op, Rule, Tensor
+from converter.network import Array, Network
+from converter.quantisation import Range
+
+Sample = dict[str, NDArray[np.int32]]
+"""a graph's inputs: ids and positions, [1, S] each"""
+
+MOST_TEXTS = 256
+"""more change the ranges very little and only take time"""
+LONGEST = 128
+"""tokens of a calibration text; attention's cost grows with the square of the length"""
+KEPT_VALUES = 1 << 16
+"""values remembered of each tensor to choose its range by"""
+CUTS = 40
+"""ranges tried on each side"""
+
+
+def default_texts() -> list[str]:
+    """Sentences of many kinds that ship with the package (sources and licences: converter/data/README.md)."""
+    text = (resources.files("converter") / "data" / "calibration.txt").read_text("utf-8")
+    return text.splitlines()
+
+
+def read_texts(path: Path) -> list[str]:
+    """The non-empty lines of a UTF-8 text file.
+
+    Raises:
+        CalibrationError: it cannot be read, is not UTF-8 or has no text.
+    """
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"{path} cannot be read as UTF-8 text: {error}") from error
+    if not any(lines):
+        raise CalibrationError(f"{path} holds no text: give one sentence per line")
+    return [line for line in lines if line]
+
+
+def encode(network: Network, texts: Sequence[str], longest: int) -> list[Sample]:
+    """Each text, cut to `longest` tokens, as inputs of the graph; a text<TAB>text line is a pair."""
+    tokenizer = Tokenizer.from_str(network.tokenizer)
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(min(longest, network.max_length))
+    samples = []
+    for text in texts:
+        first, _, second = text.partition("\t")
+        encoding = tokenizer.encode(first, second or None)
+        if encoding.ids:
+            samples.append(inputs(network, encoding.ids, encoding.type_ids))
+    return samples
+
+
+def inputs(network: Network, ids: Sequence[int], types: Sequence[int] | None = None) -> Sample:
+    """ids, types [S] → the graph's inputs."""
+    rows = np.arange(len(ids), dtype=np.int32)
+    if types is not None:
+        rows += np.int32(types) * np.int32(len(network.encoder.position_embeddings))
+    return {"ids": np.int32([ids]), "positions": rows[None].astype(np.int32)}
+
+
+@dataclass
+class Observation:
+    """Of one activation, over all samples."""
+
+    low: float = np.inf
+    high: float = -np.inf
+    channel_low: Array | None = None
+    """[channels] of the last dimension"""
+    channel_high: Array | None = None
+    values: list[Array] = field(default_factory=list)
+    """a regular sample"""
+
+    def sample(self) -> Array:
+        return np.concatenate(self.values) if self.values else np.zeros(1, np.float32)
+
+
+def observe(
+    graph: Graph, samples: Iterable[Sample], progress: Callable[[], None] | None = None
+) -> dict[Tensor, Observation]:
+    """Run `graph` on `samples`, watching every activation."""
+    samples = list(samples)
+    if not samples:
+        raise CalibrationError("there is no calibration text")
+    tokens = sum(s["ids"].shape[1] for s in samples)
+    result: dict[Tensor, Observation] = {}
+    generator = np.random.default_rng(0)
+
+    def see(tensor: Tensor, value: Array) -> None:
+        seen = result.setdefault(tensor, Observation())
+        flat = value.reshape(-1, value.shape[-1])
+        low, high = flat.min(axis=0), flat.max(axis=0)
+        seen.low, seen.high = min(seen.low, float(low.min())), max(seen.high, float(high.max()))
+        if tensor.shape[-1] == len(low):
+            seen.channel_low = low if seen.channel_low is None else np.minimum(seen.channel_low, low)
+            seen.channel_high = high if seen.channel_high is None else np.maximum(seen.channel_high, high)
+        share = max(1, int(np.ceil(KEPT_VALUES * flat.shape[0] / tokens)))
+        if flat.size > share:
+            seen.values.append(generator.choice(flat.ravel(), share, replace=False))
+        else:
+            seen.values.append(flat.ravel().copy())
+
+    for sample in samples:
+        execute(graph, sample, see)
+        if progress is not None:
+            progress()
+    return result
+
+
+def choose_ranges(graph: Graph, observations: dict[Tensor, Observation]) -> dict[Tensor, Range]:
+    """A range for every tensor that needs one, by its representative."""
+    exact = {t for o in graph.operators if o.op is Op.INVERSE_DEVIATION for t in o.outputs}
+    members: dict[Tensor, list[Tensor]] = {}
+    for tensor in graph.tensors():
+        if tensor.rule not in (Rule.INDEX, Rule.CHANNELS, Rule.BIAS):
+            members.setdefault(graph.representative(tensor), []).append(tensor)
+    ranges = {}
+    for key, tensors in members.items():
+        seen = [(t, observations[t]) for t in tensors if t in observations]
+        seen += [(t, _of_constant(t.constant)) for t in tensors if t.constant is not None]
+        if not seen:
+            continue
+        low = min(max(o.low, t.bounds[0]) for t, o in seen)
+        high = max(min(o.high, t.bounds[1]) for t, o in seen)
+        if tensors[0] in exact:
+            ranges[key] = Range(low, high)
+            continue
+        values = np.concatenate([np.clip(o.sample(), *t.bounds) for t, o in seen])
+        ranges[key] = _least_error(values, low, high, key.rule in (Rule.SYMMETRIC, Rule.TABLE))
+    return ranges
+
+
+def _of_constant(value: NDArray[np.float32] | NDArray[np.int32]) -> Observation:
+    flat = np.asarray(value, np.float32).ravel()
+    step = max(1, flat.size // (4 * KEPT_VALUES))
+    return Observation(float(flat.min()), float(flat.max()), values=[flat[::step]])
+
+
+def _least_error(values: Array, low: float, high: float, is_symmetric: bool) -> Range:
+    """Cut where the sum of squared rounding and cutting errors is least."""
+    if is_symmetric:
+        top = max(abs(low), abs(high))
+        values = np.abs(values)
+        tops = top * np.linspace(1, 0.2, CUTS)
+        errors = [_error(values, 0.0, t, t / 127) for t in tops]
+        best = float(tops[int(np.argmin(errors))])
+        return Range(-best, best)
+    low, high = min(low, 0.0), max(high, 0.0)
+    for _ in range(2):
+        highs = high * np.linspace(1, 0.2, CUTS)
+        high = float(highs[int(np.argmin([_error(values, low, h, (h - low) / 255) for h in highs]))])
+        lows = low * np.linspace(1, 0.2, CUTS)
+        low = float(lows[int(np.argmin([_error(values, lo, high, (high - lo) / 255) for lo in lows]))])
+    return Range(low, high)
+
+
+def _error(values: Array, low: float, high: float, step: float) -> float:
+    """Mean squared error, rounding taken as uniform noise within the range."""
+    cut = np.clip(values, low, high) - values
+    return float(np.dot(cut, cut)) / len(values) + step * step / 12

@@ -1,0 +1,136 @@
+"""1 / √variance of every token in integers, exactly enough that it costs no accuracy.
+
+The variance of a token's channels spans a factor of 300 over tokens, more than one 8-bit scale can hold. So:
+
+1. BATCH_MATMUL of each row with itself: the sum of squares, exact in int32.
+2. MINIMUM and FLOOR_DIV by a fine step for ordinary tokens and coarser ones above, each up to a cap. SUM of these counts up without
+   a gap, in steps that grow with the variance: an index.
+3. GATHER from a table that holds the inverse square root for each index.
+
+Every tensor after the first step has a few numbers per token, so all this costs a few microseconds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.integer import IntegerTensor, Quantisation
+
+STEPS = 48
+"""steps below the smallest sum of squares of each stretch: it is never off by more than half of 1 / 48, its root by 0.5 %"""
+SPREAD = 16.0
+"""largest factor between the ends of a stretch; a table has at most STEPS × SPREAD entries for each"""
+MOST_STRETCHES = 4
+MARGIN = 2.0
+"""how far beyond the calibrated sums of squares the table reaches"""
+
+
+class Emit(Protocol):
+    def __call__(
+        self, code: str, inputs: list[IntegerTensor], outputs: list[IntegerTensor], **options: int | float | bool
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Index:
+    """Sum of squares → Σ min(sum, cap) // step, all integers."""
+
+    caps: NDArray[np.int64]
+    steps: NDArray[np.int64]
+
+    @classmethod
+    def spanning(cls, least: float, most: float) -> Index:
+        """For sums from `least` to `most` with some margin beyond both."""
+        most = min(max(most * MARGIN, STEPS), 2.0**31 - 1)
+        least = max(least / MARGIN, most / SPREAD**MOST_STRETCHES, 1.0)
+        stretches = max(1, math.ceil(math.log(most / least) / math.log(SPREAD)))
+        ends = [least * (most / least) ** (i / stretches) for i in range(stretches + 1)]
+        steps = [max(1, int(low / STEPS)) for low in ends[:-1]]
+        return cls(np.int64([int(high) for high in ends[1:]]), np.int64(steps))
+
+    def __call__(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
+        return (np.minimum(sums[..., None], self.caps) // self.steps).sum(axis=-1)
+
+    def table(self) -> NDArray[np.float64]:
+        """[largest index + 1] the middle of the sums that lead to each index."""
+        edges = [np.arange(0, cap + step, step) for cap, step in zip(self.caps, self.steps, strict=True)]
+        starts = np.unique(np.concatenate([*edges, self.caps]))
+        starts = starts[starts <= self.caps[-1]]
+        ends = np.append(starts[1:], starts[-1] + 1)
+        index = self(starts)
+        low, high = np.full(index[-1] + 1, np.inf), np.zeros(index[-1] + 1)
+        np.minimum.at(low, index, starts)
+        np.maximum.at(high, index, ends)
+        known = np.flatnonzero(np.isfinite(low))
+        return np.interp(np.arange(len(low)), known, (low[known] + high[known]) / 2)
+
+
+def lower(
+    emit: Emit,
+    inputs: list[IntegerTensor],
+    outputs: list[IntegerTensor],
+    *,
+    low: float,
+    high: float,
+    count: int,
+    epsilon: float,
+    factors: Sequence[float],
+) -> None:
+    """Emit the operators for INVERSE_DEVIATION.
+
+    Args:
+        emit: appends one operator.
+        inputs: centred values [1, S, 1, C], zero point 0; then those of outlier channels, the squares of whose scales are whole
+            multiples of the first's.
+        outputs: int8 [1, S, 1, 1]: the inverse deviation, and for each tensor of outliers the same divided by its factor.
+        low, high: calibrated range of the inverse deviation.
+        count: number of channels.
+        epsilon: added to the variance.
+        factors: one for each tensor of outliers.
+    """
+    name = outputs[0].name
+    unit = _scale(inputs[0]) ** 2
+
+    def integers(suffix: str, *values: int) -> IntegerTensor:
+        return IntegerTensor(f"{name}.{suffix}", (len(values),), "int32", None, np.int32(values))
+
+    def apply(code: str, suffix: str, a: IntegerTensor, b: IntegerTensor, width: int = 1) -> IntegerTensor:
+        out = IntegerTensor(f"{name}.{suffix}", (*a.shape[:-1], width), "int32")
+        options = {"BATCH_MATMUL": {"adjY": True}, "SUM": {"keepDims": True}}.get(code, {})
+        emit(code, [a, b], [out], **options)
+        return out
+
+    squares = apply("BATCH_MATMUL", "squares", inputs[0], inputs[0])
+    for i, x in enumerate(inputs[1:]):
+        aside = apply("BATCH_MATMUL", f"squares.aside.{i}", x, x)
+        weight = round(_scale(x) ** 2 / unit)
+        if weight > 1:
+            aside = apply("MUL", f"squares.aside.{i}.weighted", aside, integers(f"squares.aside.{i}.weight", weight))
+        squares = apply("ADD", f"squares.total.{i}", squares, aside)
+
+    index_of = Index.spanning(*(count * (1 / r**2 - epsilon) / unit for r in (high, low)))
+    stretches = len(index_of.caps)
+    capped = apply("MINIMUM", "capped", squares, integers("caps", *index_of.caps), stretches)
+    index = apply("FLOOR_DIV", "index", capped, integers("steps", *index_of.steps), stretches)
+    if stretches > 1:
+        index = apply("SUM", "index.total", index, integers("index.axis", 3))
+    inverse = 1 / np.sqrt(index_of.table() * unit / count + epsilon)
+    for out, divisor in zip(outputs, (1.0, *factors), strict=True):
+        q = _quantisation(out)
+        table = np.clip(np.rint(inverse / divisor / q.scale[0]) + q.zero_point, -128, 127).astype(np.int8)
+        emit("GATHER", [IntegerTensor(f"{out.name}.table", table.shape, "int8", q, table), index], [out])
+
+
+def _quantisation(tensor: IntegerTensor) -> Quantisation:
+    assert tensor.quantisation is not None
+    return tensor.quantisation
+
+
+def _scale(tensor: IntegerTensor) -> float:
+    return float(_quantisation(tensor).scale[0])

@@ -1,0 +1,321 @@
+"""The network as a graph, written once: embeddings, layers, heads, in the order the data flows.
+
+Differences to the textbook form, all exact (docs/quantisation.md has the reasons):
+
+- LayerNorm leaves its output bare; γ and β go into the weights and biases of whatever reads it.
+- The key bias is dropped (softmax does not see it), the value bias goes through the output layer into that layer's bias, and
+  1/√d into the query weights.
+- A sequence is run at its exact length, so there is no mask.
+- What `plan` asks for: outlier channels on tensors of their own, hidden neurons cut at a ceiling with a side path for the rest,
+  balanced queries, keys and values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.graph import Graph, Op, Rule, S, Tensor
+from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Network
+from converter.plan import HiddenPlan, LayerPlan, Plan
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What one group of a linear layer reads: real input channel `channels[i]` is the sum of `scale[i]` × column i."""
+
+    tensor: Tensor
+    """[…, columns]"""
+    channels: NDArray[np.int64]
+    """[columns] input channels of the whole layer"""
+    scale: Array
+    """[columns]"""
+
+
+@dataclass
+class Features:
+    """A LayerNorm's output: the real vector of a token is `gamma · n + beta`, n's channels being on one tensor or a few."""
+
+    name: str
+    parts: list[Tensor]
+    """[…, main channels] n of those channels, and for each tier of outliers [… , channels] n / factor"""
+    channels: list[NDArray[np.int64]]
+    """of each part"""
+    factors: Sequence[float]
+    """of each tier"""
+    gamma: Array
+    beta: Array
+    _operands: dict[int, list[Operand]] = field(default_factory=dict)
+
+    def operands(self, graph: Graph, groups: int) -> list[Operand]:
+        """One for each of `groups` blocks of channels; made once for all layers that read them."""
+        if groups not in self._operands:
+            suffix = "" if groups == 1 else f".of{groups}"
+            pieces = [graph.split(f"{part.name}{suffix}", part, groups) for part in self.parts]
+            channels = [np.split(c, groups) for c in self.channels]
+            scales = [np.full(len(c) // groups, f, np.float32) for c, f in zip(self.channels, (1.0, *self.factors), strict=True)]
+            self._operands[groups] = []
+            for g in range(groups):
+                tensor = graph.concat(f"{self.name}.joined{suffix}{_suffix(g, groups)}", [p[g] for p in pieces])
+                held = np.concatenate([c[g] for c in channels])
+                self._operands[groups].append(Operand(tensor, held, self.gamma[held] * np.concatenate(scales)))
+        return self._operands[groups]
+
+
+def build(network: Network, plan: Plan | None = None) -> Graph:
+    """The graph of `network` with inputs `ids` and `positions` and one output per head, named as the head."""
+    graph = Graph()
+    plan = plan or Plan()
+    x = _embeddings(graph, network.encoder, plan)
+    for index, layer in enumerate(network.encoder.layers):
+        x = _layer(graph, f"layer.{index}", network.encoder, layer, x, plan.layer(index))
+    for head in network.heads:
+        logits = _head(graph, head, x)
+        graph.outputs.append(graph.reshape(head.name, logits, (logits.shape[1], logits.shape[3])))
+    return graph
+
+
+# -- encoder
+
+
+def _embeddings(graph: Graph, encoder: Encoder, plan: Plan) -> Features:
+    """The positions input names a row of all (type, position) sums: type × positions + position."""
+    positions = (encoder.type_embeddings[:, None] + encoder.position_embeddings[None]).reshape(-1, encoder.hidden_size)
+    word_rows = graph.reshape("ids.column", graph.input("ids"), (1, S, 1))
+    position_rows = graph.reshape("positions.column", graph.input("positions"), (1, S, 1))
+
+    def embed(suffix: str, channels: NDArray[np.int64]) -> Tensor:
+        words = graph.gather(f"embeddings.words{suffix}", encoder.word_embeddings[:, channels], word_rows)
+        places = graph.gather(f"embeddings.positions{suffix}", positions[:, channels], position_rows)
+        return graph.binary(Op.ADD, f"embeddings.sum{suffix}", words, places)
+
+    outliers = np.concatenate([np.empty(0, np.int64), *plan.tiers])
+    channels = [np.setdiff1d(np.arange(encoder.hidden_size), outliers), *plan.tiers]
+    sums = [embed(_tier(i), c) for i, c in enumerate(channels)]
+    return _normalise(graph, "embeddings", sums, channels, encoder.embedding_norm, plan.embedding_factors)
+
+
+def _layer(graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: LayerPlan) -> Features:
+    read, output = _attention(graph, f"{name}.attention", encoder, layer, x, plan)
+    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, layer.attention_norm, plan.attention_factors)
+    read = _feed_forward(graph, f"{name}.feed_forward", encoder, layer, x, plan.hidden)
+    return _add_and_normalise(graph, f"{name}.feed_forward", read, layer.output, x, layer.output_norm, plan.output_factors)
+
+
+def _attention(
+    graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: LayerPlan
+) -> tuple[list[Operand], Linear]:
+    """→ what the output layer reads, and that layer with the value bias folded in."""
+    hidden, heads = encoder.hidden_size, encoder.attention_heads
+    size = hidden // heads
+    balance = np.ones(hidden, np.float32) if plan.query_key_balance is None else plan.query_key_balance
+    value_balance = np.ones(hidden, np.float32) if plan.value_balance is None else plan.value_balance
+    output = layer.attention_output
+    output = replace(output, bias=output.bias + _apply(output, layer.value.bias + _apply(layer.value, x.beta)))
+
+    def heads_of(part: str, linear: Linear, offset: Array | None, rule: Rule, permutation: tuple[int, ...]) -> Tensor:
+        y = _linear(graph, f"{name}.{part}", x.operands(graph, linear.groups), linear, offset, rule=rule)
+        y = graph.reshape(f"{name}.{part}.heads", y, (S, heads, size))
+        return graph.transpose(f"{name}.{part}.transposed", y, permutation)
+
+    query = _scale_rows(layer.query, balance / np.float32(math.sqrt(size)))
+    key = _without_bias(_scale_rows(layer.key, 1 / balance))
+    value = _without_bias(_scale_rows(layer.value, 1 / value_balance))
+    q = heads_of("query", query, x.beta, Rule.ASYMMETRIC, (1, 0, 2))
+    k = heads_of("key", key, None, Rule.SYMMETRIC, (1, 0, 2))
+    v = heads_of("value", value, None, Rule.SYMMETRIC, (1, 2, 0))
+    scores = graph.matmul(f"{name}.scores", q, k)  # [heads, S, S]
+    probabilities = graph.softmax(f"{name}.probabilities", scores)
+    context = graph.matmul(f"{name}.context.heads", probabilities, v)  # [heads, S, size]
+    context = graph.transpose(f"{name}.context.transposed", context, (1, 0, 2))
+    context = graph.reshape(f"{name}.context", context, (1, S, 1, hidden))
+    return _blocks(graph, f"{name}.context", context, output.groups, value_balance), output
+
+
+def _feed_forward(
+    graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: tuple[HiddenPlan, ...]
+) -> list[Operand]:
+    """→ what the second layer reads."""
+    first, groups = layer.intermediate, layer.intermediate.groups
+    plan = plan or (HiddenPlan(),) * groups
+    read: list[Operand] = []
+    for g, operand in enumerate(x.operands(graph, groups)):
+        p, prefix = plan[g], f"{name}.hidden{_suffix(g, groups)}"
+        weight, bias = _fold(first, g, operand, x.beta)
+        channels = np.arange(len(bias)) + g * len(bias)
+        scale = np.ones(len(bias), np.float32)
+        y = graph.linear(prefix, operand.tensor, weight, bias, ceiling=p.ceiling)
+        y = graph.activation(encoder.activation, f"{prefix}.activated", y)
+        if len(p.overflow):
+            assert p.ceiling is not None
+            factor = np.float32(p.factor)
+            w, b = weight[p.overflow] / factor, (bias[p.overflow] - np.float32(p.ceiling)) / factor
+            y = graph.concat(f"{prefix}.joined", [y, graph.linear(f"{prefix}.overflow", operand.tensor, w, b, relu=True)])
+            channels = np.concatenate([channels, channels[p.overflow]])
+            scale = np.concatenate([scale, np.full(len(p.overflow), factor)])
+        read.append(Operand(y, channels, scale))
+    if layer.output.groups == groups:
+        return read
+    if any(len(p.overflow) for p in plan):
+        raise ValueError("a side path needs as many groups after the activation as before it")
+    joined = graph.concat(f"{name}.hidden.joined", [o.tensor for o in read])
+    return _blocks(graph, f"{name}.hidden", joined, layer.output.groups, np.ones(joined.shape[-1], np.float32))
+
+
+def _add_and_normalise(
+    graph: Graph, name: str, read: list[Operand], output: Linear, x: Features, norm: LayerNorm, factors: Sequence[float]
+) -> Features:
+    """LayerNorm(output(read) + γ·n + β); β is added by `output`'s bias."""
+    output = replace(output, bias=output.bias + x.beta)
+    sums = []
+    for i, (part, channels, factor) in enumerate(zip(x.parts, x.channels, (1.0, *x.factors), strict=True)):
+        branch = _linear(graph, f"{name}.output{_tier(i)}", read, output, None, rows=channels)
+        gamma = x.gamma[channels] * np.float32(factor)
+        residual = graph.channel_affine(f"{name}.residual{_tier(i)}", part, gamma, np.zeros_like(gamma))
+        sums.append(graph.binary(Op.ADD, f"{name}.sum{_tier(i)}", branch, residual))
+    return _normalise(graph, name, sums, x.channels, norm, factors)
+
+
+def _normalise(
+    graph: Graph,
+    name: str,
+    sums: list[Tensor],
+    channels: list[NDArray[np.int64]],
+    norm: LayerNorm,
+    factors: Sequence[float],
+) -> Features:
+    """LayerNorm without γ and β over the channels of all tensors together."""
+    hidden = len(norm.gamma)
+    if len(sums) == 1:
+        mean = graph.mean(f"{name}.mean", sums[0], axis=3)
+    else:
+        mean = None
+        for i, x in enumerate(sums):
+            weight = np.full((1, x.shape[-1]), 1 / hidden, np.float32)
+            share = graph.linear(f"{name}.share_of_mean{_tier(i)}", x, weight, np.zeros(1, np.float32))
+            mean = share if mean is None else graph.binary(Op.ADD, f"{name}.mean{_tier(i)}", mean, share)
+    centred = [
+        graph.binary(Op.SUBTRACT, f"{name}.centred{_tier(i)}", x, mean, Rule.SYMMETRIC) for i, x in enumerate(sums)
+    ]
+    inverses = graph.inverse_deviation(
+        f"{name}.inverse_deviation", centred[0], centred[1:], count=hidden, epsilon=norm.epsilon, factors=factors
+    )
+    parts = [
+        graph.binary(Op.MULTIPLY, f"{name}.normalised{_tier(i)}", c, r, Rule.SYMMETRIC)
+        for i, (c, r) in enumerate(zip(centred, inverses, strict=True))
+    ]
+    return Features(f"{name}.normalised", parts, channels, factors, norm.gamma, norm.beta)
+
+
+# -- heads
+
+
+def _head(graph: Graph, head: Head, x: Features) -> Tensor:
+    """→ logits: [1, S, 1, labels], or [1, 1, 1, labels] where the head pools."""
+    name = f"{head.name}.logits"
+    if head.pooling is not None:
+        x = _pool(graph, f"{head.name}.pooled", head.pooling, x)
+    if head.pooler is not None:
+        y = _linear(graph, f"{head.name}.pooler", x.operands(graph, head.pooler.groups), head.pooler, x.beta)
+        plain = _plain(graph, graph.activation("tanh", f"{head.name}.pooler.tanh", y))
+    elif head.transform is not None:
+        y = _linear(graph, f"{head.name}.transform", x.operands(graph, head.transform.groups), head.transform, x.beta)
+        assert head.transform_activation is not None and head.transform_norm is not None
+        y = graph.activation(head.transform_activation, f"{head.name}.transform.activated", y)
+        plain = _normalise(graph, f"{head.name}.transform", [y], [np.arange(y.shape[-1])], head.transform_norm, ())
+    else:
+        plain = x
+    if head.classifier is not None:
+        return _linear(graph, name, plain.operands(graph, head.classifier.groups), head.classifier, plain.beta)
+    if plain is not x:
+        return plain.parts[0]
+    if len(x.parts) == 1:
+        return graph.channel_affine(name, x.parts[0], x.gamma, x.beta)
+    # the channels have to go back to their places: a product with a permuted diagonal matrix, whose weights are exact
+    hidden = len(x.gamma)
+    return _linear(graph, name, x.operands(graph, 1), Linear(np.eye(hidden, dtype=np.float32), x.beta), None)
+
+
+def _pool(graph: Graph, name: str, pooling: str, x: Features) -> Features:
+    parts = []
+    for i, part in enumerate(x.parts):
+        first = pooling == "first"
+        parts.append(graph.first(f"{name}{_tier(i)}", part) if first else graph.mean(f"{name}{_tier(i)}", part, axis=1))
+    return replace(x, name=name, parts=parts, _operands={})
+
+
+def _plain(graph: Graph, tensor: Tensor) -> Features:
+    """A tensor that is its own real value."""
+    width = tensor.shape[-1]
+    ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
+    return Features(tensor.name, [tensor], [np.arange(width)], (), ones, zeros)
+
+
+# -- linear layers
+
+
+def _linear(
+    graph: Graph,
+    name: str,
+    read: list[Operand],
+    linear: Linear,
+    offset: Array | None,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    rule: Rule = Rule.ASYMMETRIC,
+) -> Tensor:
+    """`linear` of what `read` holds plus `offset` [in]; only the output channels `rows` (ascending) if given."""
+    block = len(linear.bias) // linear.groups
+    parts = []
+    for g, operand in enumerate(read):
+        weight, bias = _fold(linear, g, operand, offset)
+        if rows is not None:
+            chosen = rows[(rows >= g * block) & (rows < (g + 1) * block)] - g * block
+            weight, bias = weight[chosen], bias[chosen]
+        if len(bias):
+            suffix = "" if len(read) == 1 else f".{g}"
+            parts.append(graph.linear(f"{name}{suffix}", operand.tensor, weight, bias, rule=rule))
+    return graph.concat(name, parts)
+
+
+def _fold(linear: Linear, group: int, operand: Operand, offset: Array | None) -> tuple[Array, Array]:
+    """Weight [out / groups, columns] and bias [out / groups] of one group for the columns of `operand`."""
+    weight = np.split(linear.weight, linear.groups)[group]
+    bias = np.split(linear.bias, linear.groups)[group]
+    if offset is not None:
+        bias = bias + weight @ np.split(offset, linear.groups)[group]
+    inside = operand.channels - group * linear.weight.shape[1]
+    return weight[:, inside] * operand.scale, bias
+
+
+def _blocks(graph: Graph, name: str, x: Tensor, groups: int, scale: Array) -> list[Operand]:
+    """`x` cut into `groups` blocks of channels."""
+    channels = np.split(np.arange(x.shape[-1]), groups)
+    parts = graph.split(f"{name}.of{groups}", x, groups)
+    return [Operand(t, c, scale[c]) for t, c in zip(parts, channels, strict=True)]
+
+
+def _apply(linear: Linear, x: Array) -> Array:
+    """The product with one vector x [in] → [out], no bias."""
+    blocks = zip(np.split(linear.weight, linear.groups), np.split(x, linear.groups), strict=True)
+    return np.concatenate([weight @ part for weight, part in blocks])
+
+
+def _scale_rows(linear: Linear, scale: Array) -> Linear:
+    return replace(linear, weight=linear.weight * scale[:, None], bias=linear.bias * scale)
+
+
+def _without_bias(linear: Linear) -> Linear:
+    return replace(linear, bias=np.zeros_like(linear.bias))
+
+
+def _suffix(group: int, groups: int) -> str:
+    return "" if groups == 1 else f".{group}"
+
+
+def _tier(index: int) -> str:
+    return "" if index == 0 else f".aside.{index - 1}"

@@ -1,0 +1,113 @@
+"""The float32 network that a checkpoint holds, free of any framework's names.
+
+`checkpoint` fills these classes from a Hugging Face folder; `graph` turns them into operators. SqueezeBERT and BERT are the
+same network here: BERT is SqueezeBERT whose linear layers all have one group (Iandola et al., 2020, section 3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+HeadKind = Literal["classification", "tagging", "answer", "fill", "choice", "embedding", "hidden", "pooled"]
+Pooling = Literal["first", "mean"]
+Activation = Literal["gelu", "gelu_new", "relu", "tanh"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A fully-connected layer whose input and output channels are cut into `groups` blocks that never meet.
+
+    Output channels `g·out/groups … (g+1)·out/groups − 1` read input channels `g·in/groups … (g+1)·in/groups − 1`.
+    """
+
+    weight: Array
+    """[out, in / groups]"""
+    bias: Array
+    """[out]"""
+    groups: int = 1
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    gamma: Array
+    """[hidden]"""
+    beta: Array
+    """[hidden]"""
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Layer:
+    query: Linear
+    key: Linear
+    value: Linear
+    attention_output: Linear
+    attention_norm: LayerNorm
+    intermediate: Linear
+    output: Linear
+    output_norm: LayerNorm
+
+
+@dataclass(frozen=True)
+class Encoder:
+    word_embeddings: Array
+    """[vocabulary, hidden]"""
+    position_embeddings: Array
+    """[positions, hidden]"""
+    type_embeddings: Array
+    """[token types, hidden]"""
+    embedding_norm: LayerNorm
+    layers: tuple[Layer, ...]
+    attention_heads: int
+    activation: Activation
+    """of the feed-forward layers"""
+
+    @property
+    def hidden_size(self) -> int:
+        return int(self.word_embeddings.shape[1])
+
+
+@dataclass(frozen=True)
+class Head:
+    """What is computed from the encoder's output, in this order: pooling, pooler + tanh, transform, classifier."""
+
+    name: str
+    """key of `Model.run`'s result"""
+    kind: HeadKind
+    labels: tuple[str, ...] = ()
+    pooling: Pooling | None = None
+    """None: the head works on every token"""
+    pooler: Linear | None = None
+    """followed by tanh"""
+    transform: Linear | None = None
+    transform_activation: Activation | None = None
+    transform_norm: LayerNorm | None = None
+    classifier: Linear | None = None
+    temperature: float = 1.0
+    """logits are divided by it before softmax (Guo et al., 2017)"""
+    threshold: float = 0.0
+    """a calibrated probability below it means "not recognised" """
+    out_of_scope: str | None = None
+    """the label that itself means "not recognised", if the head was trained with one"""
+
+
+@dataclass(frozen=True)
+class Network:
+    encoder: Encoder
+    heads: tuple[Head, ...]
+    tokenizer: str
+    """tokenizer.json's text"""
+    max_length: int
+    """tokens, special ones included"""
+    family: Literal["squeezebert", "bert"]
+    source: str
+    """name of the checkpoint: its `_name_or_path`, or the folder's name"""
+    licence: str | None = None
+    details: dict[str, object] = field(default_factory=dict)
+    """what the checkpoint says of itself (training data, metrics …) and the card should repeat"""

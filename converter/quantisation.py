@@ -1,0 +1,235 @@
+"""From float graph and calibrated ranges to the integer graph: one small lowering per operator.
+
+All activations are int8 with one scale, weights int8 with a scale per output channel and zero point 0, biases and sums of squares
+int32 (Jacob et al., 2018; the scheme of https://ai.google.dev/edge/litert/models/quantization_spec).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter import deviation
+from converter.errors import QuantisationError
+from converter.graph import Graph, Op, Operator, Rule, S, Tensor
+from converter.integer import IntegerGraph, IntegerOperator, IntegerTensor, Quantisation
+
+LOWEST, HIGHEST = -128, 127
+SMALLEST_SCALE = 1e-9
+"""a tensor that is always zero still needs a scale"""
+LARGEST_BIAS = 2**30
+"""half of what an int32 accumulator can hold, the other half being the products'"""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Of real values; what lies outside is cut."""
+
+    low: float
+    high: float
+
+
+Ranges = Mapping[Tensor, Range]
+"""by the tensor that stands for all that share its scale (`Graph.representative`)"""
+
+
+def quantise(graph: Graph, ranges: Ranges) -> IntegerGraph:
+    """Lower every operator of `graph`.
+
+    Raises:
+        QuantisationError: an activation has no range, or one that is not finite.
+    """
+    lowering = _Lowering(graph, ranges)
+    lowering.align_outliers()
+    for operator in graph.operators:
+        _LOWER[operator.op](lowering, operator)
+    inputs = [lowering.tensor(t) for t in graph.inputs]
+    outputs = [lowering.tensor(t) for t in graph.outputs]
+    return IntegerGraph(inputs, outputs, lowering.operators, lowering.origin)
+
+
+def asymmetric(low: float, high: float) -> Quantisation:
+    """0 is always representable, as the kernels demand."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = max((high - low) / (HIGHEST - LOWEST), SMALLEST_SCALE)
+    zero_point = int(np.clip(round(LOWEST - low / scale), LOWEST, HIGHEST))
+    return Quantisation(np.float32([scale]), zero_point)
+
+
+def symmetric(low: float, high: float) -> Quantisation:
+    return Quantisation(np.float32([max(abs(low), abs(high), SMALLEST_SCALE * HIGHEST) / HIGHEST]))
+
+
+class _Lowering:
+    """What the lowerings of single operators share."""
+
+    def __init__(self, graph: Graph, ranges: Ranges) -> None:
+        self.graph, self.ranges = graph, ranges
+        self.operators: list[IntegerOperator] = []
+        self.origin: dict[str, str] = {}
+        self._tensors: dict[Tensor, IntegerTensor] = {}
+        self._scales: dict[Tensor, Quantisation] = {}
+        self._constants: dict[tuple[int, ...], IntegerTensor] = {}
+
+    def emit(
+        self, code: str, inputs: list[IntegerTensor], outputs: list[IntegerTensor], **options: int | float | bool
+    ) -> None:
+        self.operators.append(IntegerOperator(code, tuple(inputs), tuple(outputs), options))
+
+    def scale(self, tensor: Tensor) -> Quantisation:
+        """Of an activation or a table."""
+        key = self.graph.representative(tensor)
+        if key not in self._scales:
+            self._scales[key] = self._scale_by_rule(key)
+        return self._scales[key]
+
+    def align_outliers(self) -> None:
+        """Let a step of an outlier's square be worth a whole number of steps of the other channels' squares."""
+        for operator in self.graph.operators:
+            if operator.op is Op.INVERSE_DEVIATION:
+                centred, *asides = operator.inputs
+                unit = float(self.scale(centred).scale[0])
+                for aside in asides:
+                    steps = max(1, math.ceil((float(self.scale(aside).scale[0]) / unit) ** 2 - 1e-6))
+                    self._scales[self.graph.representative(aside)] = Quantisation(np.float32([unit * math.sqrt(steps)]))
+
+    def _scale_by_rule(self, key: Tensor) -> Quantisation:
+        if key.rule is Rule.PROBABILITY:
+            return Quantisation(np.float32([1 / 256]), LOWEST)
+        if key.rule is Rule.UNIT:
+            return Quantisation(np.float32([1 / 128]), 0)
+        r = self.ranges.get(key)
+        if r is None or not (math.isfinite(r.low) and math.isfinite(r.high)):
+            raise QuantisationError(f"{key.name} has no finite range: is the checkpoint damaged, or the calibration text empty?")
+        return symmetric(r.low, r.high) if key.rule in (Rule.SYMMETRIC, Rule.TABLE) else asymmetric(r.low, r.high)
+
+    def tensor(self, tensor: Tensor) -> IntegerTensor:
+        """The integer counterpart of an activation, an input or a table."""
+        if tensor in self._tensors:
+            return self._tensors[tensor]
+        if tensor.rule is Rule.INDEX:
+            result = IntegerTensor(tensor.name, tensor.shape, "int32")
+        else:
+            q = self.scale(tensor)
+            data = None if tensor.constant is None else to_int8(tensor.constant, q)
+            result = IntegerTensor(tensor.name, tensor.shape, "int8", q, data)
+        self.origin[tensor.name] = tensor.name
+        self._tensors[tensor] = result
+        return result
+
+    def indices(self, *values: int) -> IntegerTensor:
+        """A constant int32 vector: a shape, a permutation, an axis."""
+        if values not in self._constants:
+            name = "constant." + "_".join(str(v).replace("-", "m") for v in values)
+            self._constants[values] = IntegerTensor(name, (len(values),), "int32", None, np.int32(values))
+        return self._constants[values]
+
+    def weight_and_bias(
+        self, operator: Operator, shape: tuple[int, ...], axis: int
+    ) -> tuple[IntegerTensor, IntegerTensor]:
+        """`operator`'s second and third inputs, the weight laid out as `shape` with its scales along `axis`."""
+        x, weight, bias = operator.inputs
+        w, b = np.asarray(weight.constant, np.float64), np.asarray(bias.constant, np.float64)
+        input_scale = float(self.scale(x).scale[0])
+        scale = np.abs(w.reshape(len(b), -1)).max(axis=1) / HIGHEST
+        scale = np.maximum(scale, np.maximum(np.abs(b) / (input_scale * LARGEST_BIAS), SMALLEST_SCALE)).astype(np.float32)
+        integers = np.clip(np.rint(w.reshape(len(b), -1) / scale[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
+        bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
+        bias_integers = np.rint(b / (scale.astype(np.float64) * input_scale)).astype(np.int32)
+        return (
+            IntegerTensor(weight.name, shape, "int8", Quantisation(scale, 0, axis), integers.reshape(shape)),
+            IntegerTensor(bias.name, b.shape, "int32", Quantisation(bias_scale), bias_integers),
+        )
+
+
+def to_int8(values: NDArray[np.float32] | NDArray[np.int32], q: Quantisation) -> NDArray[np.int8]:
+    """Of a tensor with one scale."""
+    return np.clip(np.rint(values / q.scale[0]) + q.zero_point, LOWEST, HIGHEST).astype(np.int8)
+
+
+def _linear(lowering: _Lowering, operator: Operator) -> None:
+    weight = operator.inputs[1]
+    w, b = lowering.weight_and_bias(operator, weight.shape, 0)
+    lowering.emit(
+        "FULLY_CONNECTED",
+        [lowering.tensor(operator.inputs[0]), w, b],
+        [lowering.tensor(operator.outputs[0])],
+        keepNumDims=True,
+        fusedActivationFunction=1 if operator.attributes["relu"] else 0,
+    )
+
+
+def _channel_affine(lowering: _Lowering, operator: Operator) -> None:
+    w, b = lowering.weight_and_bias(operator, (1, 1, 1, operator.inputs[0].shape[-1]), 3)
+    x, y = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    lowering.emit("DEPTHWISE_CONV_2D", [x, w, b], [y], padding=1, strideW=1, strideH=1, depthMultiplier=1)
+
+
+def _inverse_deviation(lowering: _Lowering, operator: Operator) -> None:
+    r = lowering.ranges[lowering.graph.representative(operator.outputs[0])]
+    deviation.lower(
+        lowering.emit,
+        [lowering.tensor(t) for t in operator.inputs],
+        [lowering.tensor(t) for t in operator.outputs],
+        low=r.low,
+        high=r.high,
+        **operator.attributes,  # type: ignore[arg-type]
+    )
+
+
+def _split(lowering: _Lowering, operator: Operator) -> None:
+    x = operator.inputs[0]
+    axis = IntegerTensor(f"{x.name}.axis", (), "int32", None, np.array(len(x.shape) - 1, np.int32))
+    outputs = [lowering.tensor(t) for t in operator.outputs]
+    lowering.emit("SPLIT", [axis, lowering.tensor(x)], outputs, numSplits=len(outputs))
+
+
+def _with_indices(code: str, values: Callable[[Operator], tuple[int, ...]], **options: bool) -> Callable[..., None]:
+    def lower(lowering: _Lowering, operator: Operator) -> None:
+        x, y = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+        lowering.emit(code, [x, lowering.indices(*values(operator))], [y], **options)
+
+    return lower
+
+
+def _first(lowering: _Lowering, operator: Operator) -> None:
+    x, y = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
+    lowering.emit("SLICE", [x, lowering.indices(0, 0, 0, 0), lowering.indices(*y.shape)], [y])
+
+
+def _plain(code: str, **options: int | float | bool) -> Callable[..., None]:
+    def lower(lowering: _Lowering, operator: Operator) -> None:
+        inputs = [lowering.tensor(t) for t in operator.inputs]
+        lowering.emit(code, inputs, [lowering.tensor(t) for t in operator.outputs], **options)
+
+    return lower
+
+
+def _gelu(lowering: _Lowering, operator: Operator) -> None:
+    _plain("GELU", approximate=bool(operator.attributes["approximate"]))(lowering, operator)
+
+
+_LOWER: dict[Op, Callable[[_Lowering, Operator], None]] = {
+    Op.GATHER: _plain("GATHER"),
+    Op.LINEAR: _linear,
+    Op.ADD: _plain("ADD"),
+    Op.SUBTRACT: _plain("SUB"),
+    Op.MULTIPLY: _plain("MUL"),
+    Op.CHANNEL_AFFINE: _channel_affine,
+    Op.MEAN: _with_indices("MEAN", lambda o: (int(o.attributes["axis"] or 0),), keepDims=True),  # type: ignore[arg-type]
+    Op.INVERSE_DEVIATION: _inverse_deviation,
+    Op.MATMUL: _plain("BATCH_MATMUL", adjY=True),
+    Op.SOFTMAX: _plain("SOFTMAX", beta=1.0),
+    Op.GELU: _gelu,
+    Op.TANH: _plain("TANH"),
+    Op.RELU: _plain("RELU"),
+    Op.SPLIT: _split,
+    Op.CONCAT: _plain("CONCATENATION", axis=3),
+    Op.RESHAPE: _with_indices("RESHAPE", lambda o: o.outputs[0].shape),
+    Op.TRANSPOSE: _with_indices("TRANSPOSE", lambda o: o.attributes["permutation"]),  # type: ignore[arg-type,return-value]
+    Op.FIRST: _first,
+}
