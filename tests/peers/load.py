@@ -40,20 +40,21 @@ def measure(name: str) -> dict[str, float | str]:
     ids = np.arange(TOKENS)
     before = anonymous()
     began = time.perf_counter()
-    model = edge_runtime.load(name)
-    loaded = time.perf_counter()
-    with_model = anonymous()
-    model.run(ids)
-    ran = time.perf_counter()
-    with_run = anonymous()
-    model.encode("turn off the kitchen lights")
+    with edge_runtime.load(name) as model:
+        loaded = time.perf_counter()
+        with_model = anonymous()
+        model.run(ids)
+        ran = time.perf_counter()
+        with_run = anonymous()
+        model.encode("turn off the kitchen lights")
+        with_text = anonymous()
     return {
         "backend": model.info.backend,
         "load_ms": (loaded - began) * 1000,
         "first_run_ms": (ran - loaded) * 1000,
         "load_mb": (with_model - before) / MEBIBYTE,
         "run_mb": (with_run - before) / MEBIBYTE,
-        "text_mb": (anonymous() - before) / MEBIBYTE,
+        "text_mb": (with_text - before) / MEBIBYTE,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 
@@ -30,6 +31,9 @@ def export(checkpoint: Path, target: Path) -> None:
 
     The newer of PyTorch's two exporters: its graph is the faster one in ONNX Runtime, by a tenth.
     """
+    transformers.utils.logging.disable_progress_bar()
+    # it names every extension that is not installed
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     model = transformers.AutoModel.from_pretrained(checkpoint)
     longest = torch.export.Dim("S", min=1, max=model.config.max_position_embeddings)
     ids = torch.ones((1, TRACED_LENGTH), dtype=torch.long)
