@@ -44,7 +44,13 @@ def answers(name: str = "assistant") -> dict[str, object]:
             "slots": [[slot.type, slot.text] for slot in understood.slots],
             "digest": digest.hexdigest(),
         }
-    return {"backend": model.info.backend, "machine": platform.machine(), "answers": found}
+    info = model.info
+    return {
+        "backend": info.backend,
+        "weight_cache": info.weight_cache,
+        "machine": platform.machine(),
+        "answers": found,
+    }
 
 
 if __name__ == "__main__":

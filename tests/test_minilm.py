@@ -36,8 +36,9 @@ def float32_vectors(checkpoint: Path, texts: list[str]) -> NDArray[np.float32]:
     model = transformers.AutoModel.from_pretrained(checkpoint).eval()
     with torch.no_grad():
         hidden = [model(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0) for text in texts]
-    vectors = torch.stack(hidden).numpy()
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors: NDArray[np.float32] = torch.stack(hidden).numpy()
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors
 
 
 def test_integer_vectors_are_close(minilm: Path, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ class Userland:
             )
 
     def python(
-        self, core: str, script: Path, arguments: Sequence[str] = (), *, runtime: str = "", cache: Path | None = None
+        self, core: str, script: Path, arguments: Sequence[str] = (), *, runtime: str = "", home: Path | None = None
     ) -> str:
         """Run `script` and return its standard output.
 
@@ -48,12 +48,12 @@ class Userland:
             script: of this repository; it can import the repository's packages.
             arguments: to the script.
             runtime: "litert" or "tflite"; the user land's default if empty.
-            cache: the home folder that the program sees, for what the runtime keeps there; a fresh one if None.
+            home: folder for what the runtime keeps from one process to the next; a fresh one if None.
 
         Raises:
             EmulationError: the program failed or was killed.
         """
-        return self._run(core, script, arguments, runtime, cache, plugin=None)
+        return self._run(core, script, arguments, runtime, home, plugin=None)
 
     def count(
         self, core: str, script: Path, arguments: Sequence[str] = (), *, runtime: str = ""
@@ -65,19 +65,18 @@ class Userland:
         with tempfile.TemporaryDirectory() as folder:
             marks = Path(folder) / "marks"
             plugin = f"{self._plugin()},out={marks}"
-            output = self._run(core, script, arguments, runtime, cache=None, plugin=plugin)
+            output = self._run(core, script, arguments, runtime, home=None, plugin=plugin)
             lines = marks.read_text().splitlines() if marks.exists() else []
         return output, [Mark(*map(int, line.split())) for line in lines]
 
     def _run(
-        self, core: str, script: Path, arguments: Sequence[str], runtime: str, cache: Path | None, plugin: str | None
+        self, core: str, script: Path, arguments: Sequence[str], runtime: str, home: Path | None, plugin: str | None
     ) -> str:
         with tempfile.TemporaryDirectory() as fresh:
-            home = str(cache or fresh)
             environment = {
                 "PATH": os.defpath,
-                "HOME": home,
-                "XDG_CACHE_HOME": home,
+                "HOME": str(home or fresh),
+                "XDG_CACHE_HOME": str(home or fresh),
                 "LC_ALL": "C.UTF-8",
                 "OPENBLAS_NUM_THREADS": "1",
                 "PYTHONHASHSEED": "0",

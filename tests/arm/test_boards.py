@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.answers import answers
+from tests.arm.count import count
 from tests.arm.emulation import REPOSITORY, Userland
 
 pytestmark = pytest.mark.arm
@@ -81,3 +82,20 @@ def test_labels(board: Board) -> None:
 def test_integers(one: Board, other: Board) -> None:
     """ARM cores agree on every byte of the outputs, with and without dot products, with and without a weight cache."""
     assert digests(ask(one)) == digests(ask(other))
+
+
+def test_weight_cache_on_the_second_load(tmp_path: Path) -> None:
+    """Where there is a weight cache, a second process maps the first one's and answers the same."""
+    pi_5 = userland(PI_5.userland)
+    first, second = (json.loads(pi_5.python(PI_5.core, ANSWERS, home=tmp_path)) for _ in range(2))
+    assert first["weight_cache"] == second["weight_cache"] is not None
+    assert digests(first) == digests(second) == digests(ask(PI_4))
+
+
+def test_count_repeats() -> None:
+    """The instructions of an inference are counted to the last one, and dot products save more than half of them."""
+    pi_4, again, pi_5 = (
+        count(userland(board.userland), "assistant", board.core, (16,))[0] for board in (PI_4, PI_4, PI_5)
+    )
+    assert pi_4 == again
+    assert pi_5.instructions < pi_4.instructions / 2
