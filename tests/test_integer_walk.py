@@ -13,23 +13,22 @@ from click.testing import CliRunner
 import converter
 from converter.cli import main as edge_converter
 from edge_runtime.model_file import find
-from tests.checkpoints import tiny
+from tests.edge_runtime import tiny_checkpoint
 from tests.integer_walk import INTEGERS, walk
 
 
-@pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tiny")
-    tiny(folder / "checkpoint")
-    converter.convert(folder / "checkpoint", folder / "tiny.tflite")
-    return folder / "tiny.tflite"
-
-
-def test_converted_file_holds_integers_only(converted: Path) -> None:
-    """A converted checkpoint has int8 and int32 tensors and builtin operators, nothing else."""
-    found = walk(converted.read_bytes())
+@pytest.mark.parametrize("head", tiny_checkpoint.CONFIGS)
+def test_converted_file_holds_integers_only(head: str, tmp_path: Path) -> None:
+    """Whatever its head, a converted checkpoint has int8 and int32 tensors and builtin operators; `inspect` agrees."""
+    tiny_checkpoint.write(tmp_path / "checkpoint", head)
+    model = tmp_path / "model.tflite"
+    converter.convert(tmp_path / "checkpoint", model)
+    found = walk(model.read_bytes())
     assert found.strangers == []
     assert {tensor.type for tensor in found.tensors} == INTEGERS
+    result = CliRunner().invoke(edge_converter, ["inspect", str(model), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["fully_integer"] is True
 
 
 def test_bundled_model_holds_integers_only() -> None:
@@ -37,13 +36,6 @@ def test_bundled_model_holds_integers_only() -> None:
     found = walk(find("assistant").read_bytes())
     assert found.strangers == []
     assert {"ids", "positions"} <= {tensor.name for tensor in found.tensors}
-
-
-def test_inspect_agrees(converted: Path) -> None:
-    """`inspect --json` prints one JSON object that calls such a file fully integer."""
-    result = CliRunner().invoke(edge_converter, ["inspect", str(converted), "--json"])
-    assert result.exit_code == 0, result.output
-    assert json.loads(result.stdout)["fully_integer"] is True
 
 
 def test_strangers_are_found() -> None:
