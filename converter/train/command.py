@@ -42,6 +42,8 @@ EXISTING = click.Path(exists=True, path_type=Path)
 @click.option("--batch", default=64, show_default=True)
 @click.option("--rate", default=1e-3, show_default=True, help="Highest learning rate.")
 @click.option("--punctuation", default=0.3, show_default=True, help="Share of texts that get a mark at their end.")
+@click.option("--exchange", default=0.3, show_default=True, help="Probability of a slot's value to be exchanged.")
+@click.option("--digits", default=0.3, show_default=True, help="Share of texts whose number words become digits.")
 @click.option("--bfloat16", is_flag=True, help="Compute in bfloat16 where PyTorch can; faster on CPUs with AMX.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=1, show_default=True)
@@ -103,7 +105,15 @@ def _options(given: dict[str, Any]) -> Any:
         ),
         pooling=given["pooling"],
         schedule=Schedule(
-            **{name: given[name] for name in ("epochs", "patience", "batch", "rate", "punctuation", "bfloat16", "seed")}
+            epochs=given["epochs"],
+            patience=given["patience"],
+            batch=given["batch"],
+            rate=given["rate"],
+            punctuation=given["punctuation"],
+            exchange=given["exchange"],
+            digits=given["digits"],
+            bfloat16=given["bfloat16"],
+            seed=given["seed"],
         ),
         licence=given["licence"],
         threads=given["threads"],

@@ -47,6 +47,25 @@ def narrowed(table: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     return np.pad(kept, ((0, 0), (0, width - kept.shape[1])))
 
 
+def wave_positions(model: Any) -> None:
+    """Starts the position embeddings as waves of falling frequency, as long as the mean word embedding.
+
+    Vaswani et al., "Attention is all you need", 2017, section 3.5. Neighbours are alike from the first step on, and
+    positions that no training text reaches still mean something.
+    """
+    import torch
+
+    words = model.get_input_embeddings().weight
+    table = model.embeddings.position_embeddings.weight
+    positions, width = table.shape
+    frequencies = torch.exp(torch.arange(0, width, 2) * (-np.log(10000.0) / width))
+    angles = torch.arange(positions).unsqueeze(1) * frequencies
+    waves = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)[:, :width]
+    with torch.no_grad():
+        # A wave's root mean square is √½.
+        table.copy_(waves * (words.std() / 0.5**0.5))
+
+
 def take_over(model: Any, vocabulary: Mapping[str, int], folder: Path) -> int:
     """Overwrites the model's word embeddings by another checkpoint's, token by token.
 

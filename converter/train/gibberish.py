@@ -1,4 +1,4 @@
-"""Made-up texts that mean nothing, to be refused: random letters, and words of the vocabulary thrown together."""
+"""Made-up texts that mean nothing, to be refused: random letters, words of the vocabulary thrown together, numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ LONGEST_TEXT = 8
 
 
 def gibberish(count: int, words: Sequence[str], seed: int) -> list[str]:
-    """`count` texts of one to `LONGEST_TEXT` words, half of them of random letters and half of random words."""
+    """`count` texts of one to `LONGEST_TEXT` words: of random words, of random letters, and of numbers and marks."""
     generator = random.Random(seed)  # noqa: S311 (repeatable noise, no secret)
+    kinds = (lambda: generator.choice(words), lambda: _letters(generator), lambda: _numbers(generator))
     return [
-        " ".join(_letters(generator) if number % 2 else generator.choice(words) for _ in range(length))
+        " ".join(kinds[number % len(kinds)]() for _ in range(length))
         for number in range(count)
         for length in (generator.randint(1, LONGEST_TEXT),)
     ]
@@ -22,3 +23,7 @@ def gibberish(count: int, words: Sequence[str], seed: int) -> list[str]:
 
 def _letters(generator: random.Random) -> str:
     return "".join(generator.choices(string.ascii_lowercase, k=generator.randint(2, 10)))
+
+
+def _numbers(generator: random.Random) -> str:
+    return str(generator.randrange(1000)) if generator.random() < 0.7 else generator.choice(string.punctuation)

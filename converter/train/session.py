@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from converter.errors import TrainingError
+from converter.train.augmentation import exchange, slot_values, with_digits
 from converter.train.confidence import Confidence, calibrate
 from converter.train.corpus import Corpus, Example, Renaming, read_corpus, read_renaming, read_texts
 from converter.train.encoding import Encoded, Labels, collect_labels, encode
@@ -111,11 +113,18 @@ def train(
     def refused(texts: Sequence[str]) -> list[Example]:
         return [Example(tuple(text.split()), refusal or labels.intents[0]) for text in texts]
 
+    values = slot_values(training)
+    everything = [*training, *refused(outside)]
+
+    def epoch_examples(generator: random.Random) -> list[Encoded]:
+        changed = [exchange(each, values, schedule.exchange, generator) for each in everything]
+        return numbers([with_digits(each) if generator.random() < schedule.digits else each for each in changed])
+
     sets = [ValidationSet(each.name, each.examples, numbers(each.examples)) for each in aside]
     model = build(encoder, labels, options.pooling, options.size.dropout)
     epochs = fit(
         model,
-        numbers([*training, *refused(outside)]),
+        epoch_examples,
         sets,
         labels,
         [number for mark in MARKS if (number := tokenizer.token_to_id(mark)) is not None],
@@ -174,7 +183,7 @@ def _start(options: Options) -> tuple[str, Any, Any]:
 
     from converter.checkpoint.configuration import read_configuration
     from converter.checkpoint.tokenizer import read_tokenizer, read_vocabulary, wordpiece
-    from converter.train.embeddings import take_over
+    from converter.train.embeddings import take_over, wave_positions
 
     source = options.init or options.init_embeddings
     if options.vocabulary is not None:
@@ -195,6 +204,8 @@ def _start(options: Options) -> tuple[str, Any, Any]:
         encoder = new_encoder(options.size, rows, tokenizer.token_to_id("[PAD]"))
     if options.init_embeddings is not None:
         take_over(encoder, tokenizer.get_vocab(), options.init_embeddings)
+    if options.init is None:
+        wave_positions(encoder)
     return text, tokenizer, encoder
 
 

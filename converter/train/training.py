@@ -44,6 +44,10 @@ class Schedule:
     """of the intent labels"""
     punctuation: float = 0.3
     """share of the training texts that get a full stop, question or exclamation mark at their end"""
+    exchange: float = 0.3
+    """probability of a slot's value to be replaced by another of its values"""
+    digits: float = 0.3
+    """share of the training texts whose number words become digits"""
     bfloat16: bool = False
     seed: int = 1
 
@@ -84,7 +88,7 @@ class Epoch:
 
 def fit(
     model: nn.Module,
-    examples: Sequence[Encoded],
+    examples: Callable[[random.Random], Sequence[Encoded]],
     validation: Sequence[ValidationSet],
     labels: Labels,
     marks: Sequence[int],
@@ -96,7 +100,7 @@ def fit(
 
     Args:
         model: as `models.build` makes it.
-        examples: what is trained on.
+        examples: gives what is trained on in an epoch; always the same number.
         validation: what the best epoch is chosen by.
         labels: of both heads.
         marks: token ids of the punctuation that texts may end with.
@@ -110,7 +114,7 @@ def fit(
     import torch
 
     generator = random.Random(schedule.seed)  # noqa: S311 (a repeatable shuffle, no secret)
-    per_epoch = -(-len(examples) // schedule.batch)
+    per_epoch = -(-len(examples(generator)) // schedule.batch)
     optimisers, schedulers = _optimisers(model, schedule, per_epoch * schedule.epochs)
     epochs: list[Epoch] = []
     best: dict[str, Tensor] = {}
@@ -119,7 +123,7 @@ def fit(
         losses = []
         epoch_examples = [
             punctuate(each, marks, generator) if marks and generator.random() < schedule.punctuation else each
-            for each in examples
+            for each in examples(generator)
         ]
         for step, batch in enumerate(batches(epoch_examples, schedule.batch, generator), start=1):
             with torch.autocast("cpu", torch.bfloat16, enabled=schedule.bfloat16):
