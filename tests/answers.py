@@ -12,6 +12,7 @@ import json
 import platform
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,8 @@ def sentences() -> dict[str, set[str]]:
     return {text: set(right.split()) - {NO_COMMAND} for text, right in (line.split("\t") for line in lines)}
 
 
-def answers(name: str = "assistant") -> dict[str, object]:
-    """The labels and a digest of the integers for each sentence, and what computed them."""
+def answers(name: str = "assistant") -> dict[str, Any]:
+    """Intent, slots and a digest of the output integers for each sentence, and what computed them."""
     model = edge_runtime.load(name)
     found: dict[str, dict[str, object]] = {}
     for text in sentences():
@@ -40,7 +41,6 @@ def answers(name: str = "assistant") -> dict[str, object]:
             digest.update(head.encode() + np.ascontiguousarray(logits, dtype="<f4").tobytes())
         found[text] = {
             "intent": understood.intent,
-            "label": model.classify(text, top_k=1)[0].label,
             "slots": [[slot.type, slot.text] for slot in understood.slots],
             "digest": digest.hexdigest(),
         }
@@ -51,6 +51,11 @@ def answers(name: str = "assistant") -> dict[str, object]:
         "machine": platform.machine(),
         "answers": found,
     }
+
+
+def labels(found: dict[str, Any]) -> dict[str, object]:
+    """The part of what `answers` returned that must be the same everywhere: intents, and the slots of what is a command."""
+    return {text: answer["intent"] and (answer["intent"], answer["slots"]) for text, answer in found["answers"].items()}
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.arm.emulation import EmulationError, Mark, Userland
 from tests.arm.inference import EMPTY, END
 
-INFERENCE = Path(__file__).with_name("inference.py")
+INFERENCE = "tests.arm.inference"
 LENGTHS = (16, 32, 128)
 CORES = ("cortex-a53", "cortex-a72", "cortex-a76")
 """Pi 3 and Zero 2 W, Pi 4, Pi 5"""

@@ -1,4 +1,4 @@
-"""Runs a Python script in an ARM user land on an emulated core, and counts its instructions where asked."""
+"""Runs a Python module in an ARM user land on an emulated core, and counts its instructions where asked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class EmulationError(Exception):
 
 @dataclass(frozen=True)
 class Mark:
-    """A point that the emulated program marked (`tests.arm.scripts.counted`)."""
+    """A point that the emulated program marked (`tests.arm.inference.mark`)."""
 
     number: int
     executed: int
@@ -39,38 +39,38 @@ class Userland:
             )
 
     def python(
-        self, core: str, script: Path, arguments: Sequence[str] = (), *, runtime: str = "", home: Path | None = None
+        self, core: str, module: str, arguments: Sequence[str] = (), *, runtime: str = "", home: Path | None = None
     ) -> str:
-        """Run `script` and return its standard output.
+        """Run a module and return its standard output.
 
         Args:
             core: emulated, such as "cortex-a72".
-            script: of this repository; it can import the repository's packages.
-            arguments: to the script.
+            module: of this repository, as `python -m` takes it.
+            arguments: to the module.
             runtime: "litert" or "tflite"; the user land's default if empty.
             home: folder for what the runtime keeps from one process to the next; a fresh one if None.
 
         Raises:
             EmulationError: the program failed or was killed.
         """
-        return self._run(core, script, arguments, runtime, home, plugin=None)
+        return self._run(core, module, arguments, runtime, home, plugin=None)
 
     def count(
-        self, core: str, script: Path, arguments: Sequence[str] = (), *, runtime: str = ""
+        self, core: str, module: str, arguments: Sequence[str] = (), *, runtime: str = ""
     ) -> tuple[str, list[Mark]]:
-        """Run `script` as `python` does and return its standard output and the marks it set.
+        """Run a module as `python` does and return its standard output and the marks it set.
 
         Everything that would change the count is held still: environment, addresses, hash seeds, threads.
         """
         with tempfile.TemporaryDirectory() as folder:
             marks = Path(folder) / "marks"
             plugin = f"{self._plugin()},out={marks}"
-            output = self._run(core, script, arguments, runtime, home=None, plugin=plugin)
+            output = self._run(core, module, arguments, runtime, home=None, plugin=plugin)
             lines = marks.read_text().splitlines() if marks.exists() else []
         return output, [Mark(*map(int, line.split())) for line in lines]
 
     def _run(
-        self, core: str, script: Path, arguments: Sequence[str], runtime: str, home: Path | None, plugin: str | None
+        self, core: str, module: str, arguments: Sequence[str], runtime: str, home: Path | None, plugin: str | None
     ) -> str:
         with tempfile.TemporaryDirectory() as fresh:
             environment = {
@@ -88,12 +88,18 @@ class Userland:
             if plugin:
                 environment["QEMU_PLUGIN"] = plugin
             # The interpreter is -W ignore: what third-party packages warn of is looked at on the workstation.
-            command = ["setarch", "-R", str(self.root.resolve() / "run"), "-W", "ignore", str(script), *arguments]
+            command = ["setarch", "-R", str(self.root.resolve() / "run"), "-W", "ignore", "-m", module, *arguments]
             done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, check=False, timeout=LONGEST_SECONDS
+                command,
+                cwd=REPOSITORY,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=LONGEST_SECONDS,
             )
         if done.returncode:
-            raise EmulationError(f"{script.name} on {core} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+            raise EmulationError(f"{module} on {core} ended with {done.returncode}:\n{done.stderr[-4000:]}")
         return done.stdout
 
     def _plugin(self) -> Path:

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from tests.answers import answers
+from tests.answers import answers, labels
 from tests.arm.count import count
-from tests.arm.emulation import REPOSITORY, Userland
+from tests.arm.emulation import Userland
 
 pytestmark = pytest.mark.arm
 
-ANSWERS = REPOSITORY / "tests/answers.py"
+ANSWERS = "tests.answers"
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,6 @@ def ask(board: Board) -> dict[str, Any]:
 @cache
 def workstation() -> dict[str, Any]:
     return answers()
-
-
-def labels(found: dict[str, Any]) -> dict[str, tuple[object, ...]]:
-    return {text: (answer["intent"], answer["label"], answer["slots"]) for text, answer in found["answers"].items()}
 
 
 def digests(found: dict[str, Any]) -> dict[str, str]:
