@@ -138,6 +138,11 @@ def _family(path: Path, fields: dict[str, Any]) -> Literal["squeezebert", "bert"
 
 
 def _task(path: Path, family: str, fields: dict[str, Any]) -> Task:
+    if fields.get("is_decoder") or fields.get("add_cross_attention"):
+        raise CheckpointError(f"{path}: is_decoder and add_cross_attention are not supported; only encoders are")
+    positions = fields.get("position_embedding_type", "absolute")
+    if positions != "absolute":
+        raise CheckpointError(f"{path}: position_embedding_type {positions!r} is not supported; 'absolute' is")
     architectures = fields.get("architectures")
     if not architectures:
         return "base"
@@ -146,12 +151,6 @@ def _task(path: Path, family: str, fields: dict[str, Any]) -> Task:
     architecture: str = architectures[0]
     if architecture.startswith("SqueezeBert") != (family == "squeezebert"):
         raise CheckpointError(f"{path}: architecture {architecture} contradicts model_type {family!r}")
-    if family == "bert" and (fields.get("is_decoder") or fields.get("add_cross_attention")):
-        raise CheckpointError(f"{path}: is_decoder and add_cross_attention are not supported: BERT is an encoder here")
-    if fields.get("position_embedding_type", "absolute") != "absolute":
-        raise CheckpointError(
-            f"{path}: position_embedding_type {fields['position_embedding_type']!r} is not supported; 'absolute' is"
-        )
     return TASKS[architecture]
 
 

@@ -19,7 +19,7 @@ class Example:
     """One text with what is to be learnt from it."""
 
     words: tuple[str, ...]
-    """as seq.in has them between its spaces; of a text<TAB>label file the whole text as one"""
+    """what stands between spaces"""
     label: str
     tags: tuple[str, ...] | None = None
     """BIO, one a word; None where nothing is known about slots"""
@@ -175,7 +175,7 @@ def _read_table(path: Path, renaming: Renaming) -> tuple[Example, ...]:
         if len(columns) != 2 or not columns[0].strip() or not columns[1].strip():
             raise TrainingError(f"{path}: line {number} is not text<TAB>label")
         label = columns[1].strip()
-        examples.append(Example((" ".join(columns[0].split()),), renaming.intents.get(label, label)))
+        examples.append(Example(tuple(columns[0].split()), renaming.intents.get(label, label)))
     if not examples:
         raise TrainingError(f"{path} is empty")
     return tuple(examples)

@@ -112,7 +112,9 @@ def encode(
 
 
 def punctuate(encoded: Encoded, marks: Sequence[int], generator: random.Random) -> Encoded:
-    """The same text with one of `marks` (token ids) at its end, before the last special token."""
+    """The same text with one of `marks` (token ids) before the last special token, unless it ends with one already."""
+    if encoded.ids[-2] in marks:
+        return encoded
     tags = None if encoded.tags is None else (*encoded.tags[:-1], 0, IGNORED)
     ids = (*encoded.ids[:-1], generator.choice(marks), encoded.ids[-1])
     return Encoded(ids, encoded.label, tags, encoded.word_tokens)

@@ -236,11 +236,12 @@ def test_encoding_of_an_unknown_slot(tokenizer: Tokenizer) -> None:
 
 
 def test_punctuation(tokenizer: Tokenizer) -> None:
-    """A mark goes before the last special token, outside of any slot."""
+    """A mark goes before the last special token, outside of any slot, where there is none yet."""
     encoded = encode(tokenizer, Example(("on",), "a", ("B-p",)), {"a": 0}, {"O": 0, "B-p": 1}, longest=9)
     marked = punctuate(encoded, [15], random.Random(1))
     assert marked.ids == (2, 8, 15, 3)
     assert marked.tags == (IGNORED, 1, 0, IGNORED)
+    assert punctuate(marked, [15], random.Random(1)) is marked
 
 
 @given(st.lists(st.integers(2, 30), min_size=1, max_size=80), st.integers(1, 9), st.booleans())
