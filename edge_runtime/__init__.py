@@ -10,7 +10,9 @@ Importing this package loads neither NumPy nor an interpreter; `load` does.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+
+# what type checkers know as typing.TYPE_CHECKING; `typing` would be most of what importing this package costs
+TYPE_CHECKING = False
 
 __version__ = "0.1.0"
 

@@ -10,6 +10,7 @@ import hashlib
 import mmap
 import os
 import stat
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,6 +100,11 @@ class ModelFile:
         """Where the archive begins."""
         return self._archive.start
 
+    @property
+    def has_network(self) -> bool:
+        """Whether what precedes the archive begins as a TFLite flatbuffer does."""
+        return bytes(self._archive.data[4:8]) == _IDENTIFIER
+
     def verify_network(self, stamps: Path | None) -> bool:
         """Whether the flatbuffer has the digest that the manifest names; hashed unless a stamp says so already."""
 
@@ -134,40 +140,43 @@ def open_model_file(path: Path, stamps: Path | None) -> ModelFile:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise UnknownModel(f"{path} cannot be opened: {error.strerror}") from None
-    try:
-        return _open_mapped(path, descriptor, stamps)
-    except ModelError as error:
-        os.close(descriptor)
-        raise type(error)(f"{path} cannot be used: {error}") from None
-    except (OSError, ValueError) as error:
-        os.close(descriptor)
-        raise ModelError(f"{path} cannot be used: {error}") from None
+    with ExitStack() as undo:
+        undo.callback(os.close, descriptor)
+        try:
+            file = _map(path, descriptor)
+            undo.pop_all()
+            undo.callback(file.close)
+            wrong = _flaw(file, stamps)
+        except ModelError as error:
+            wrong = str(error)
+        except (OSError, ValueError) as error:
+            wrong = f"it cannot be read: {error}"
+        if wrong:
+            raise ModelError(f"{path} cannot be used: {wrong}")
+        undo.pop_all()
+        return file
 
 
-def _open_mapped(path: Path, descriptor: int, stamps: Path | None) -> ModelFile:
+def _map(path: Path, descriptor: int) -> ModelFile:
+    """Map the file and read its manifest."""
     state = os.fstat(descriptor)
     if not stat.S_ISREG(state.st_mode) or not 0 < state.st_size <= MAX_FILE_SIZE:
         raise ModelError("it is empty, too large or no regular file")
-    data = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
-    view = memoryview(data)
-    try:
+    with ExitStack() as undo:
+        data = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+        undo.callback(data.close)
+        view = undo.enter_context(memoryview(data))
         archive = open_archive(view)
         text = archive.read("manifest.json", MAX_MANIFEST_SIZE)
         manifest = parse(text, __version__)
-        file = ModelFile(path, state.st_size, manifest, hashlib.sha256(text).hexdigest(), descriptor, archive, data)
-        if wrong := _flaw(file, view, stamps):
-            raise ModelError(wrong)
-    except BaseException:
-        view.release()
-        data.close()
-        raise
-    return file
+        undo.pop_all()
+        return ModelFile(path, state.st_size, manifest, hashlib.sha256(text).hexdigest(), descriptor, archive, data)
 
 
-def _flaw(file: ModelFile, view: memoryview, stamps: Path | None) -> str | None:
+def _flaw(file: ModelFile, stamps: Path | None) -> str | None:
     """What does not fit the manifest, or None if all does."""
     manifest = file.manifest
-    if manifest.flatbuffer_size != file.flatbuffer_size or bytes(view[4:8]) != _IDENTIFIER:
+    if manifest.flatbuffer_size != file.flatbuffer_size or not file.has_network:
         return "its network is no TFLite flatbuffer or has another size than the manifest says"
     file.tokenizer()
     if not file.verify_network(stamps):

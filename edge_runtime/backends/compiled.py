@@ -74,7 +74,7 @@ class CompiledBackend:
         try:
             mapped = cache.open()
             if mapped is None:
-                cache.build(self._pack)
+                cache.build(self._pack, Path(self._path).stat().st_size)
                 mapped = cache.open()
             if mapped is None:
                 return None

@@ -4,8 +4,8 @@ LiteRT does not check that such a file belongs to the model or is intact: one of
 without a word. So a file is used only if its name holds the digest of its content *and* of everything it depends on,
 and LiteRT only ever sees the very file that was verified:
 
-- built aside, by an interpreter that is released before the file is hashed (it keeps the file open for writing), then
-  made read-only and renamed;
+- packed into memory by an interpreter that is released before the result is hashed (it keeps its file open for
+  writing), then copied to a file of ours, which is renamed;
 - opened and verified, then handed over as that open descriptor;
 - checked for being unchanged after LiteRT has mapped it (LiteRT opens a sound file for reading only, but would
   rewrite one that it took for unsound).
@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
+import shutil
 import stat
 import tempfile
 import time
@@ -33,6 +35,8 @@ MAX_FILES = 8
 _ABANDONED = 3600.0
 """seconds after which an unfinished file belongs to a process that died"""
 _CHUNK = 1 << 20
+_MARGIN = 4
+"""packed weights take less than so many times the network's own size"""
 
 
 @dataclass(slots=True)
@@ -80,35 +84,43 @@ class WeightCache:
                 file.unlink(missing_ok=True)
         return None
 
-    def build(self, pack: Callable[[str], None]) -> None:
+    def build(self, pack: Callable[[str], None], expected: int) -> None:
         """Let `pack` write a new file and keep it.
+
+        It writes into memory first: LiteRT aborts the process where a disk is full.
 
         Args:
             pack: makes an interpreter with the cache at the given path and releases it again.
+            expected: about how many bytes it will write.
         """
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+        if limit != resource.RLIM_INFINITY and limit < _MARGIN * expected:
+            return
         with suppress(OSError):
             self._tidy()
-            descriptor, name = tempfile.mkstemp(dir=self.folder, prefix="unfinished-")
-            aside = Path(name)
+            memory = os.memfd_create("weights", os.MFD_CLOEXEC)
             try:
-                os.close(descriptor)
-                pack(name)
-                self._keep(aside)
+                pack(f"/proc/self/fd/{memory}")
+                if os.fstat(memory).st_size > 0:
+                    self._keep(memory)
             finally:
-                aside.unlink(missing_ok=True)
+                os.close(memory)
 
-    def _keep(self, aside: Path) -> None:
-        descriptor = os.open(aside, os.O_RDONLY | os.O_CLOEXEC)
+    def _keep(self, memory: int) -> None:
+        digest = _digest(self.key, memory)
+        descriptor, name = tempfile.mkstemp(dir=self.folder, prefix="unfinished-")
+        aside = Path(name)
         try:
-            if os.fstat(descriptor).st_size == 0:
-                return
-            os.fsync(descriptor)
-            digest = _digest(self.key, descriptor)
-            os.fchmod(descriptor, 0o400)
+            with open(descriptor, "wb") as file, open(memory, "rb", closefd=False) as packed:  # noqa: PTH123
+                packed.seek(0)
+                shutil.copyfileobj(packed, file, _CHUNK)
+                file.flush()
+                os.fsync(descriptor)
+                os.fchmod(descriptor, 0o400)
+            final = self.folder / f"weights-{self.key}-{digest}.xnnpack"
+            aside.rename(final)
         finally:
-            os.close(descriptor)
-        final = self.folder / f"weights-{self.key}-{digest}.xnnpack"
-        aside.rename(final)
+            aside.unlink(missing_ok=True)
         let_settle(final)
 
     def _open(self, file: Path) -> MappedCache | None:
@@ -138,16 +150,19 @@ class WeightCache:
             file.unlink(missing_ok=True)
 
 
-def names_and_digests(folder: Path) -> list[tuple[Path, str, str]]:
-    """For each weight cache in a folder the file, the digest that its name claims and the one that it has."""
-    found = []
+def names_and_digests(folder: Path) -> list[tuple[Path, str, str | None]]:
+    """For each weight cache in a folder: the file, the digest that its name claims, its own (None: cannot be read)."""
+    found: list[tuple[Path, str, str | None]] = []
     for file in sorted(folder.glob("weights-*.xnnpack")):
         key, _, claimed = file.stem.removeprefix("weights-").rpartition("-")
-        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        try:
-            found.append((file, claimed, _digest(key, descriptor)))
-        finally:
-            os.close(descriptor)
+        digest = None
+        with suppress(OSError):
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                digest = _digest(key, descriptor)
+            finally:
+                os.close(descriptor)
+        found.append((file, claimed, digest))
     return found
 
 

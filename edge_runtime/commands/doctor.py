@@ -144,14 +144,14 @@ def _cache() -> Iterator[Finding]:
         return
     assert folder is not None
     caches = names_and_digests(folder)
-    total = sum(file.stat().st_size for file, _, _ in caches)
+    total = sum(file.lstat().st_size for file, _, _ in caches)
     yield Finding("cache", "good", f"{folder}: {len(caches)} weight cache(s), {total / 1e6:.1f} MB")
     for file, claimed, digest in caches:
         details = {"sha256": digest}
         if digest == claimed:
             yield Finding("weight cache", "good", f"{file.name} is intact", details=details)
         else:
-            mend = f"rm '{file}' (it is never used, and is made anew)"
+            mend = f"rm -r '{file}' (it is never used, and is made anew)"
             yield Finding("weight cache", "note", f"{file.name} is damaged or not ours", mend, details)
 
 

@@ -1,0 +1,55 @@
+"""Real model files, made once a session by the converter from tiny checkpoints, and a cache folder for the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from converter import convert
+from edge_runtime.model import Model, load
+from tests.edge_runtime import tiny_checkpoint
+
+SENTENCES = (
+    "turn off the kitchen lights",
+    "play the light in paris and berlin",
+    "hello, o'clock and 42!",
+    "turn on the lights in the kitchen; play o in berlin.",
+)
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """A model file for each checkpoint of `tiny_checkpoint.CONFIGS`, and `other`: `assistant` with other weights."""
+    folder = tmp_path_factory.mktemp("models")
+    texts = folder / "calibration.txt"
+    texts.write_text("".join(f"{sentence}\n" for sentence in SENTENCES * 4))
+    files = {}
+    for name, kind, seed in [*((kind, kind, 0) for kind in tiny_checkpoint.CONFIGS), ("other", "assistant", 1)]:
+        tiny_checkpoint.write(folder / name, kind, seed)
+        files[name] = folder / f"{name}.tflite"
+        convert(folder / name, files[name], texts=texts, name=name)
+    return files
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _cache_for_session(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test touches the user's own cache; one that needs an empty one sets EDGE_RUNTIME_CACHE again."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("EDGE_RUNTIME_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.delenv("EDGE_RUNTIME_BACKEND", raising=False)
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("EDGE_RUNTIME_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def assistant(models: Mapping[str, Path]) -> Model:
+    """The intent and slot model, loaded once."""
+    return load(models["assistant"])

@@ -1,0 +1,48 @@
+"""What importing the package and asking for help must not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"numpy", "tokenizers", "ai_edge_litert", "tflite_runtime", "ml_dtypes", "serial"}
+
+HELP = """
+import click.testing
+from edge_runtime.cli import commands
+assert click.testing.CliRunner().invoke(commands, ["ask", "--help"]).exit_code == 0
+"""
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import edge_runtime; edge_runtime.__version__; dir(edge_runtime)",
+        "import edge_runtime; edge_runtime.EdgeError; edge_runtime.Entity",
+        "import edge_runtime.cli",
+        HELP,
+    ],
+)
+def test_import_and_help_load_nothing_heavy(code: str) -> None:
+    """Until a model is loaded, neither NumPy nor the tokenizers nor an interpreter is imported."""
+    listing = f"{code}\nimport sys; print(*(name.partition('.')[0] for name in sys.modules))"
+    loaded = subprocess.check_output([sys.executable, "-c", listing], text=True).split()
+    assert HEAVY.intersection(loaded) == set()
+
+
+def test_import_loads_only_the_package_itself() -> None:
+    """`import edge_runtime` imports none of its own modules either."""
+    code = "import sys, edge_runtime; print(*(name for name in sys.modules if name.startswith('edge_runtime')))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).split() == ["edge_runtime"]
+
+
+def test_every_public_name_exists() -> None:
+    """Each name in `__all__` can be fetched, and an unknown one is an AttributeError."""
+    import edge_runtime
+
+    for name in edge_runtime.__all__:
+        assert getattr(edge_runtime, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'serve_tea'"):
+        edge_runtime.__getattr__("serve_tea")
