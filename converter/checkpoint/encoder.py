@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from converter.checkpoint.configuration import Configuration
 from converter.checkpoint.weights import Weights
+from converter.errors import CheckpointError
 from converter.network import Encoder, Layer
 
 # SqueezeBertLayerNorm's own default: SqueezeBERT's layers are built without `layer_norm_eps`, which only its embeddings
@@ -29,6 +30,21 @@ _LAYER_NAMES = {
         ("intermediate.dense", "output.dense", "output.LayerNorm"),
     ),
 }
+
+
+def encoder_prefix(weights: Weights) -> str:
+    """What the names of the encoder's weights start with: "transformer.", "bert." or nothing.
+
+    Raises:
+        CheckpointError: there are no word embeddings under any of them.
+    """
+    for prefix in ("transformer.", "bert.", ""):
+        if f"{prefix}embeddings.word_embeddings.weight" in weights:
+            return prefix
+    raise CheckpointError(
+        f"{weights.source}: the weight embeddings.word_embeddings.weight is missing (looked for it under the prefixes "
+        "'transformer.', 'bert.' and none)"
+    )
 
 
 def read_encoder(configuration: Configuration, weights: Weights, prefix: str) -> Encoder:

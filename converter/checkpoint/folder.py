@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from converter.checkpoint.configuration import Configuration, read_configuration
-from converter.checkpoint.encoder import read_encoder
+from converter.checkpoint.encoder import encoder_prefix, read_encoder
 from converter.checkpoint.heads import read_heads
 from converter.checkpoint.tokenizer import read_tokenizer
-from converter.checkpoint.weights import Weights, open_weights
+from converter.checkpoint.weights import open_weights
 from converter.errors import CheckpointError
 from converter.network import Network
 
@@ -36,7 +36,7 @@ def read(folder: Path, heads: Sequence[str] | None = None) -> Network:
         raise CheckpointError(f"{folder} is not a folder; give the folder of a checkpoint that holds config.json")
     configuration = read_configuration(folder)
     weights = open_weights(folder)
-    prefix = _prefix(weights)
+    prefix = encoder_prefix(weights)
     encoder = read_encoder(configuration, weights, prefix)
     tokenizer, token_limit = read_tokenizer(folder, vocabulary=configuration.vocab_size)
     return Network(
@@ -48,16 +48,6 @@ def read(folder: Path, heads: Sequence[str] | None = None) -> Network:
         source=configuration.name or folder.resolve().name,
         licence=_licence(folder, configuration),
         details={key: configuration.fields[key] for key in DETAILS if key in configuration.fields},
-    )
-
-
-def _prefix(weights: Weights) -> str:
-    for prefix in ("transformer.", "bert.", ""):
-        if f"{prefix}embeddings.word_embeddings.weight" in weights:
-            return prefix
-    raise CheckpointError(
-        f"{weights.source}: the weight embeddings.word_embeddings.weight is missing (looked for it under the prefixes "
-        "'transformer.', 'bert.' and none)"
     )
 
 

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.checkpoint.configuration import read_configuration
+from converter.checkpoint.encoder import encoder_prefix
 from converter.checkpoint.tokenizer import read_tokenizer
 from converter.checkpoint.weights import open_weights
-from converter.errors import CheckpointError
 
 
 def read_embeddings(folder: Path) -> tuple[NDArray[np.float32], dict[str, int]]:
@@ -25,12 +25,9 @@ def read_embeddings(folder: Path) -> tuple[NDArray[np.float32], dict[str, int]]:
 
     configuration, weights = read_configuration(folder), open_weights(folder)
     text, _ = read_tokenizer(folder, configuration.vocab_size)
-    for prefix in ("transformer.", "bert.", ""):
-        name = f"{prefix}embeddings.word_embeddings.weight"
-        if name in weights:
-            table = weights.take(name, configuration.vocab_size, configuration.hidden_size)
-            return table, Tokenizer.from_str(text).get_vocab()
-    raise CheckpointError(f"{weights.source}: the weight embeddings.word_embeddings.weight is missing")
+    name = f"{encoder_prefix(weights)}embeddings.word_embeddings.weight"
+    table = weights.take(name, configuration.vocab_size, configuration.hidden_size)
+    return table, Tokenizer.from_str(text).get_vocab()
 
 
 def narrowed(table: NDArray[np.float32], width: int) -> NDArray[np.float32]:

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from converter.checkpoint.json_file import read_object
+from converter.checkpoint.configuration import read_configuration
+from converter.checkpoint.encoder import encoder_prefix
+from converter.checkpoint.weights import open_weights
 from converter.errors import TrainingError
 from converter.train.encoding import Labels
 
@@ -77,20 +79,26 @@ def existing_encoder(folder: Path) -> Any:
     """The encoder of a SqueezeBERT checkpoint folder, whatever head it has.
 
     Raises:
-        TrainingError: it is not a SqueezeBERT, or cannot be loaded.
+        TrainingError: it is not a SqueezeBERT.
+        CheckpointError: it cannot be read, or lacks a weight other than the pooler's.
     """
-    from transformers import SqueezeBertModel
+    import torch
+    from transformers import SqueezeBertConfig, SqueezeBertModel
 
-    family = read_object(folder / "config.json").get("model_type")
-    if family != "squeezebert":
-        raise TrainingError(f"{folder} is a checkpoint of {family!r}; only a SqueezeBERT can be trained further")
-    try:
-        model, loaded = SqueezeBertModel.from_pretrained(str(folder), output_loading_info=True, local_files_only=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise TrainingError(f"{folder} cannot be loaded: {error}") from error
-    missing = sorted(name for name in loaded["missing_keys"] if not name.startswith("pooler."))
-    if missing:
-        raise TrainingError(f"{folder}: the weight {missing[0]} is missing")
+    configuration = read_configuration(folder)
+    if configuration.family != "squeezebert":
+        raise TrainingError(f"{folder} is a checkpoint of a {configuration.family}; only a SqueezeBERT can be trained")
+    # Only what describes the encoder: heads and training details of the old checkpoint are not those of the new one.
+    known = SqueezeBertConfig().to_dict()
+    model = SqueezeBertModel(SqueezeBertConfig(**{k: v for k, v in configuration.fields.items() if k in known}))
+    weights = open_weights(folder)
+    prefix = encoder_prefix(weights)
+    state = {
+        name: torch.from_numpy(weights.take(prefix + name, *tensor.shape))
+        for name, tensor in model.state_dict().items()
+        if prefix + name in weights or not name.startswith("pooler.")
+    }
+    model.load_state_dict(state, strict=False)
     return model
 
 

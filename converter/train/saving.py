@@ -50,6 +50,7 @@ def save(
 
     config: dict[str, Any] = json.loads(model.transformer.config.to_json_string(use_diff=False))  # type: ignore[operator, union-attr]
     config.pop("_name_or_path", None)
+    config["dtype"] = "float32"
     head = "intent" if labels.slots else "classification"
     if labels.slots:
         for field in ("id2label", "label2id"):

@@ -203,11 +203,32 @@ def test_training_further(options: Options, tmp_path: Path) -> None:
     assert np.allclose(after.encoder.layers[0].query.weight, before.encoder.layers[0].query.weight, atol=1e-4)
 
 
+def test_training_further_for_another_task(options: Options, tmp_path: Path) -> None:
+    """Nothing of the old task stays in the configuration of a checkpoint trained further for another one."""
+    train(dataclasses.replace(options, schedule=Schedule(epochs=1)))
+    (tmp_path / "data.tsv").write_text("turn on\ta\nturn off\tb\nplay\ta\nwhat\tb\n")
+    output = tmp_path / "further"
+    train(
+        dataclasses.replace(
+            options,
+            data=[tmp_path / "data.tsv"],
+            output=output,
+            init=options.output,
+            validation_share=0.5,
+            schedule=Schedule(epochs=1),
+        )
+    )
+    assert [head.name for head in read(output).heads] == ["classification"]
+    assert not [
+        name for name in json.loads((output / "config.json").read_text()) if name.startswith(("intent", "slot"))
+    ]
+
+
 def test_training_further_from_another_family(options: Options, tmp_path: Path) -> None:
     """A BERT cannot be trained further as a SqueezeBERT, and the error says so."""
     config = transformers.BertConfig(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
     transformers.BertModel(config).save_pretrained(tmp_path / "bert")
-    with pytest.raises(TrainingError, match="checkpoint of 'bert'"):
+    with pytest.raises(TrainingError, match="checkpoint of a bert"):
         train(dataclasses.replace(options, init=tmp_path / "bert"))
 
 
@@ -219,7 +240,7 @@ def test_training_further_from_an_incomplete_checkpoint(options: Options, tmp_pa
     model = transformers.SqueezeBertModel(config)
     weights = {name: tensor for name, tensor in model.state_dict().items() if "query" not in name}
     model.save_pretrained(tmp_path / "part", state_dict=weights)
-    with pytest.raises(TrainingError, match=r"attention\.query\.\w+ is missing"):
+    with pytest.raises(CheckpointError, match=r"attention\.query\.\w+ is missing"):
         train(dataclasses.replace(options, init=tmp_path / "part"))
 
 
