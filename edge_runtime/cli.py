@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
@@ -102,14 +99,7 @@ def _reported() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of the console command."""
-    try:
-        commands(prog_name="edge-runtime")
-    finally:
-        # LiteRT says goodbye on standard error when the process ends; whatever we had to say has been said.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        with Path(os.devnull).open("wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    commands(prog_name="edge-runtime")
 
 
 if __name__ == "__main__":

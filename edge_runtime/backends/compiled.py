@@ -14,7 +14,7 @@ from ai_edge_litert import __version__ as litert_version
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Environment, EnvironmentOptions, Options
 
 from edge_runtime.backends.backend import SIGNATURE, mismatch
-from edge_runtime.backends.native_log import captured
+from edge_runtime.backends.native_log import captured, silence_exit
 from edge_runtime.backends.weight_cache import MappedCache, WeightCache
 from edge_runtime.errors import BackendError, ModelError
 
@@ -35,8 +35,22 @@ class CompiledBackend:
     name = "litert-compiled"
     version = str(litert_version)
 
-    def __init__(self, path: str, heads: Sequence[Head], threads: int, cache: WeightCache | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        heads: Sequence[Head],
+        threads: int,
+        cache: WeightCache | None = None,
+        probe: Sequence[int] = (0,),
+    ) -> None:
         """Load the network at `path`, with its packed weights from `cache`, which is filled first if it is empty.
+
+        Args:
+            path: of the network.
+            heads: as the manifest has them.
+            threads: at least 1.
+            cache: for packed weights.
+            probe: token ids on which a new cache must give the same outputs as no cache.
 
         Raises:
             BackendError: LiteRT cannot load it.
@@ -47,18 +61,18 @@ class CompiledBackend:
         self._heads = list(heads)
         self._mapped: MappedCache | None = None
         self.weight_cache: Path | None = None
-        self._length = 0
-        self._inputs: list[Any] = []
-        self._outputs: list[Any] = []
         with captured():
             self._environment = Environment.create(
                 options=EnvironmentOptions(
                     runtime_path=_NO_PLUGINS, compiler_plugin_path=_NO_PLUGINS, dispatch_library_path=_NO_PLUGINS
                 )
             )
-            self._model = self._load_cached(cache) or self._load("")
-            self._check_interface()
-            self._warm_up()
+            model = self._load_cached(cache, np.array(probe, np.int32)) or self._load("")
+            self._network = _Network(model, self._heads)
+            self._check_interface(model)
+            # Filling a first buffer, LiteRT sets up its last parts and says so at length.
+            self._network.resize(1)
+            silence_exit()
 
     def _load(self, cache_path: str) -> Any:
         options = Options(cpu_options=CpuOptions(num_threads=self._threads, xnnpack_weight_cache_path=cache_path))
@@ -67,14 +81,14 @@ class CompiledBackend:
         except (RuntimeError, ValueError, TypeError) as error:
             raise BackendError(f"LiteRT {self.version} cannot load the network: {error}") from None
 
-    def _load_cached(self, cache: WeightCache | None) -> Any:
+    def _load_cached(self, cache: WeightCache | None, probe: NDArray[np.int32]) -> Any:
         """The model with its weights mapped from a verified cache, or None if there can be no such cache."""
         if cache is None:
             return None
         try:
             mapped = cache.open()
             if mapped is None:
-                cache.build(self._pack, Path(self._path).stat().st_size)
+                cache.build(lambda path: self._pack(path, probe), Path(self._path).stat().st_size)
                 mapped = cache.open()
             if mapped is None:
                 return None
@@ -89,15 +103,18 @@ class CompiledBackend:
         self.weight_cache = mapped.file
         return model
 
-    def _pack(self, path: str) -> None:
+    def _pack(self, path: str, probe: NDArray[np.int32]) -> bool:
+        """Write a cache and say whether the network answers with it as it does without."""
         self._load(path).close()
+        cached, plain = (_Network(self._load(file), self._heads).run(probe) for file in (path, ""))
+        return all(np.array_equal(one, other) for one, other in zip(cached, plain, strict=True))
 
-    def _check_interface(self) -> None:
-        signatures = self._model.get_signature_list()
+    def _check_interface(self, model: Any) -> None:
+        signatures = model.get_signature_list()
         if list(signatures) != [SIGNATURE]:
             raise ModelError(f"the network has the signatures {list(signatures)}, not {SIGNATURE}")
-        inputs = self._model.get_input_tensor_details(SIGNATURE)
-        outputs = self._model.get_output_tensor_details(SIGNATURE)
+        inputs = model.get_input_tensor_details(SIGNATURE)
+        outputs = model.get_output_tensor_details(SIGNATURE)
         signature = signatures[SIGNATURE]
         wrong = mismatch(
             [(name, inputs[name]["dtype"]) for name in signature["inputs"]],
@@ -109,10 +126,36 @@ class CompiledBackend:
 
     def run(self, ids: NDArray[np.int32], positions: NDArray[np.int32]) -> list[NDArray[np.int8]]:
         """See `backend.Backend.run`."""
+        return self._network.run(ids, positions)
+
+    def close(self) -> None:
+        """See `backend.Backend.close`."""
+        with captured():
+            self._network.close()
+            self._environment.close()
+        if self._mapped is not None:
+            self._mapped.close()
+            self._mapped = None
+
+
+class _Network:
+    """One loaded model and its buffers for the current length."""
+
+    def __init__(self, model: Any, heads: Sequence[Head]) -> None:
+        self._model = model
+        self._heads = heads
+        self._length = 0
+        self._inputs: list[Any] = []
+        self._outputs: list[Any] = []
+
+    def run(self, ids: NDArray[np.int32], positions: NDArray[np.int32] | None = None) -> list[NDArray[np.int8]]:
+        """Run at the exact length of `ids`; positions count from 0 where they are left out."""
         length = len(ids)
+        if positions is None:
+            positions = np.arange(length, dtype=np.int32)
+        if length != self._length:
+            self.resize(length)
         try:
-            if length != self._length:
-                self._resize(length)
             for buffer, values in zip(self._inputs, (ids, positions), strict=True):
                 buffer.write(values)
             self._model.run_by_index(0, self._inputs, self._outputs)
@@ -122,32 +165,24 @@ class CompiledBackend:
                 results.append(buffer.read(rows * head.width, np.int8).reshape(rows, head.width))
         except (RuntimeError, ValueError) as error:
             self._length = 0
-            raise BackendError(f"LiteRT {self.version} failed on {length} tokens: {error}") from None
+            raise BackendError(f"LiteRT {litert_version} failed on {length} tokens: {error}") from None
         return results
 
-    def _resize(self, length: int) -> None:
+    def resize(self, length: int) -> None:
+        """Allocate for sequences of `length` tokens."""
         self._length = 0
         self._inputs, self._outputs = [], []
-        self._model.resize_input_tensor(0, [1, length])
-        self._model.resize_input_tensor(1, [1, length])
-        self._inputs = self._model.create_input_buffers(0)
-        self._outputs = self._model.create_output_buffers(0)
+        try:
+            self._model.resize_input_tensor(0, [1, length])
+            self._model.resize_input_tensor(1, [1, length])
+            self._inputs = self._model.create_input_buffers(0)
+            self._outputs = self._model.create_output_buffers(0)
+            self._inputs[0].write(np.zeros(length, np.int32))
+        except (RuntimeError, ValueError, IndexError) as error:
+            raise BackendError(f"LiteRT {litert_version} cannot run {length} tokens: {error}") from None
         self._length = length
 
-    def _warm_up(self) -> None:
-        """Fill one buffer, at which LiteRT sets up its last parts and says so at length."""
-        try:
-            self._resize(1)
-            self._inputs[0].write(np.zeros(1, np.int32))
-        except (RuntimeError, ValueError) as error:
-            raise BackendError(f"LiteRT {self.version} cannot run the network: {error}") from None
-
     def close(self) -> None:
-        """See `backend.Backend.close`."""
-        with captured():
-            self._inputs, self._outputs = [], []
-            self._model.close()
-            self._environment.close()
-        if self._mapped is not None:
-            self._mapped.close()
-            self._mapped = None
+        """Free everything."""
+        self._inputs, self._outputs = [], []
+        self._model.close()

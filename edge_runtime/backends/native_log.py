@@ -6,6 +6,7 @@ switch.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import tempfile
 import threading
@@ -15,6 +16,7 @@ from contextlib import contextmanager, suppress
 _STANDARD_ERROR = 2
 _ONE_AT_A_TIME = threading.RLock()
 _depth = 0
+_exit_is_silent = False
 
 _CHATTER = (b"INFO:", b"WARNING:", b"ERROR:", "└".encode(), b"W0000", b"I0000", b"E0000")
 
@@ -49,3 +51,18 @@ def captured() -> Iterator[None]:
                 others = [line for line in held if line.strip() and not line.startswith(_CHATTER)]
                 with suppress(OSError):
                     os.write(_STANDARD_ERROR, b"".join(others))
+
+
+def silence_exit() -> None:
+    """Keep LiteRT from saying goodbye on standard error when the process ends.
+
+    Its last line is written by a C++ destructor, when Python has long been finalised. What is registered with the C
+    library after that destructor runs before it, so closing descriptor 2 there hides that line and nothing of Python's.
+    """
+    global _exit_is_silent  # noqa: PLW0603  once a process
+    if _exit_is_silent:
+        return
+    with suppress(AttributeError, OSError):
+        libc = ctypes.CDLL(None)
+        libc.__cxa_atexit(libc.close, ctypes.c_void_p(_STANDARD_ERROR), None)
+        _exit_is_silent = True

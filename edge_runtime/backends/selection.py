@@ -21,6 +21,7 @@ from edge_runtime.model_file import ModelFile
 
 if TYPE_CHECKING:
     from edge_runtime.backends.backend import Backend
+    from edge_runtime.manifest import Manifest
 
 AUTO = "auto"
 COMPILED = "litert-compiled"
@@ -34,6 +35,11 @@ SUPPORTED = {"ai-edge-litert": "2.1.6", "tflite-runtime": "2.14.0"}
 
 _COMPILED_CAN_RESIZE = (2, 1, 2)
 _NEEDS_ATOMICS = (2, 2, 0)
+
+_PROBE_LENGTH = 32
+"""tokens: enough for every operator to matter, and short"""
+_PROBE_STEP = 7919
+"""a prime, so that ids are spread"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +140,18 @@ def open_backend(file: ModelFile, selection: Selection, threads: int, cache_fold
         if cache_folder is not None:
             digest = file.manifest.flatbuffer_sha256
             cache = WeightCache.of(cache_folder, digest, imported.version, this_cpu().fingerprint, threads)
-        backend: Backend = imported(path, heads, threads, cache)
+        backend: Backend = imported(path, heads, threads, cache, _probe(file.manifest))
         return backend
     from edge_runtime.backends.interpreter import InterpreterBackend
 
     version = litert_version() if selection.name == LITERT else tflite_version()
     return InterpreterBackend(imported, selection.name, str(version), path, heads, threads)
+
+
+def _probe(manifest: Manifest) -> list[int]:
+    """Token ids from all over the vocabulary."""
+    length = min(_PROBE_LENGTH, manifest.max_length)
+    return [_PROBE_STEP * place % manifest.vocabulary for place in range(1, length + 1)]
 
 
 def _obstacle(name: str, cpu: Cpu) -> str | None:

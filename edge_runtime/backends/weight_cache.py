@@ -10,6 +10,9 @@ and LiteRT only ever sees the very file that was verified:
 - checked for being unchanged after LiteRT has mapped it (LiteRT opens a sound file for reading only, but would
   rewrite one that it took for unsound).
 
+A new file is also tried before it is kept, for XNNPACK finds packed weights by the buffers of weights and bias alone:
+where a network shares those between operators of different scales, its own cache makes it wrong.
+
 Whatever goes wrong costs time and memory, never an answer: the caller goes on without the cache.
 """
 
@@ -32,6 +35,8 @@ from edge_runtime.verified import let_settle, verify
 
 MAX_FILES = 8
 """caches kept; each is about as large as the model's matrices"""
+UNFIT = ".unfit"
+"""suffix of an empty file that stands for a model whose weights XNNPACK confuses when it caches them"""
 _ABANDONED = 3600.0
 """seconds after which an unfinished file belongs to a process that died"""
 _CHUNK = 1 << 20
@@ -84,15 +89,19 @@ class WeightCache:
                 file.unlink(missing_ok=True)
         return None
 
-    def build(self, pack: Callable[[str], None], expected: int) -> None:
+    def build(self, pack: Callable[[str], bool], expected: int) -> None:
         """Let `pack` write a new file and keep it.
 
         It writes into memory first: LiteRT aborts the process where a disk is full.
 
         Args:
-            pack: makes an interpreter with the cache at the given path and releases it again.
+            pack: writes the cache with an interpreter that it releases again, tries it, and says whether it gave right
+                answers; if not, the model is remembered as one that takes no cache.
             expected: about how many bytes it will write.
         """
+        unfit = self.folder / f"weights-{self.key}{UNFIT}"
+        if unfit.exists():
+            return
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
         if limit != resource.RLIM_INFINITY and limit < _MARGIN * expected:
             return
@@ -100,8 +109,9 @@ class WeightCache:
             self._tidy()
             memory = os.memfd_create("weights", os.MFD_CLOEXEC)
             try:
-                pack(f"/proc/self/fd/{memory}")
-                if os.fstat(memory).st_size > 0:
+                if not pack(f"/proc/self/fd/{memory}"):
+                    unfit.touch(mode=0o600)
+                elif os.fstat(memory).st_size > 0:
                     self._keep(memory)
             finally:
                 os.close(memory)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from edge_runtime import __version__
 from edge_runtime.backends.selection import SUPPORTED, TFLITE, select
-from edge_runtime.backends.weight_cache import names_and_digests
+from edge_runtime.backends.weight_cache import UNFIT, names_and_digests
 from edge_runtime.cpu import this_cpu
 from edge_runtime.errors import EdgeError
 from edge_runtime.model_file import BUNDLED, SUFFIX, bundled_names, open_model_file
@@ -146,6 +146,9 @@ def _cache() -> Iterator[Finding]:
     caches = names_and_digests(folder)
     total = sum(file.lstat().st_size for file, _, _ in caches)
     yield Finding("cache", "good", f"{folder}: {len(caches)} weight cache(s), {total / 1e6:.1f} MB")
+    for file in sorted(folder.glob(f"weights-*{UNFIT}")):
+        found = f"{file.name}: a model whose operators share weights cannot have one; it needs more memory"
+        yield Finding("weight cache", "note", found, "convert the checkpoint again with this release's edge-converter")
     for file, claimed, digest in caches:
         details = {"sha256": digest}
         if digest == claimed:

@@ -29,7 +29,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     for name, kind, seed in [*((kind, kind, 0) for kind in tiny_checkpoint.CONFIGS), ("other", "assistant", 1)]:
         tiny_checkpoint.write(folder / name, kind, seed)
         files[name] = folder / f"{name}.tflite"
-        convert(folder / name, files[name], texts=texts, name=name)
+        convert(folder / name, files[name], calibration=texts, name=name)
     return files
 
 

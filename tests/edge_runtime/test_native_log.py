@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
@@ -23,3 +27,13 @@ def test_standard_error_is_restored_after_a_failure(capfd: pytest.CaptureFixture
         raise ValueError("inside")
     os.write(2, b"INFO: back\n")
     assert capfd.readouterr().err == "INFO: back\n"
+
+
+def test_exit_is_silent_but_python_is_not(models: Mapping[str, Path]) -> None:
+    """A process that used a model ends without LiteRT's goodbye, and whatever Python writes until its end arrives."""
+    code = (
+        "import atexit, sys, edge_runtime; atexit.register(print, 'last words', file=sys.stderr);"
+        f"model = edge_runtime.load({str(models['tags'])!r}); model.run([5])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "last words\n")

@@ -15,13 +15,9 @@ from edge_runtime.tokenizer import MAX_CHARACTERS, Tokenizer
 
 CLS, SEP, UNK = 2, 3, 1
 
+WRITING = "👩‍👩‍👧‍👦 🇩🇪 é e\u0301 \u0301 中国 日本語 한국 \0 \ufffd \u200d \ufeff İ ß ﬁ Ⅷ \U0010ffff \ud7ff \ue000"
 AWKWARD = st.sampled_from(
-    [
-        *"👩‍👩‍👧‍👦 🇩🇪 é e\u0301 \u0301 中国 日本語 한국 \0 \ufffd \u200d \ufeff İ ß ﬁ Ⅷ \U0010ffff \ud7ff \ue000 ##s".split(
-            " "
-        ),
-        *("\t", "\r\n", "\u2028", "\xa0", "[MASK]", "[CLS]", "lights", "a" * 200),
-    ]
+    [*WRITING.split(" "), "\t", "\r\n", "\u2028", "\xa0", "##s", "[MASK]", "[CLS]", "lights", "a" * 200]
 )
 TEXTS = st.lists(st.one_of(st.text(st.characters(exclude_categories=["Cs"])), AWKWARD)).map("".join)
 

@@ -10,12 +10,16 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import flatbuffers
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 from edge_runtime import load
 from edge_runtime.backends import compiled
 from edge_runtime.backends.weight_cache import MAX_FILES, WeightCache, names_and_digests
+from edge_runtime.model_file import open_model_file
+from tests.edge_runtime.test_wrong_network import forged, nothing
 
 IDS = (2, 5, 6, 8, 9, 3)
 
@@ -199,6 +203,7 @@ def pack(path):
     Path(path).write_bytes(bytes(10_000))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, 4_000))
+    return True
 
 WeightCache(Path(sys.argv[1]), "0" * 32).build(pack, 1)
 """
@@ -236,3 +241,29 @@ def test_old_caches_are_dropped(models: Mapping[str, Path], cache: Path) -> None
     left = sorted(file.name for file in cache.glob("weights-*"))
     assert len(left) == MAX_FILES
     assert not abandoned.exists()
+
+
+def shared(network: bytes) -> bytes:
+    """The network with every buffer of equal content stored once."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
+    kept: dict[bytes, int] = {}
+    for tensor in model.subgraphs[0].tensors:
+        data = model.buffers[tensor.buffer].data
+        if data is not None:
+            tensor.buffer = kept.setdefault(bytes(data), tensor.buffer)
+    builder = flatbuffers.Builder(len(network))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def test_network_that_no_cache_fits(models: Mapping[str, Path], cache: Path, tmp_path: Path) -> None:
+    """Where operators share weights and bias, XNNPACK's own cache is wrong: it is tried, refused, never tried again."""
+    file = open_model_file(models["assistant"], None)
+    network = shared(models["assistant"].read_bytes()[: file.flatbuffer_size])
+    file.close()
+    path = forged(tmp_path / "shared.tflite", models["assistant"], nothing, network)
+    for _ in range(2):
+        with load(path) as model:
+            assert model.info.weight_cache is None
+            assert {name: value.tolist() for name, value in model.run(IDS).items()} == right(models["assistant"])
+    assert [file.suffix for file in cache.glob("weights-*")] == [".unfit"]
