@@ -26,8 +26,8 @@ LONGEST = 128
 """tokens of a calibration text; attention's cost grows with the square of the length"""
 KEPT_VALUES = 1 << 16
 """values remembered of each tensor to choose its range by"""
-CUTS = 40
-"""ranges tried on each side"""
+CUTS = np.linspace(1, 0.2, 81)
+"""shares of the full range that are tried on each side"""
 
 
 def default_texts() -> list[str]:
@@ -109,10 +109,8 @@ def observe(
             seen.channel_low = low if seen.channel_low is None else np.minimum(seen.channel_low, low)
             seen.channel_high = high if seen.channel_high is None else np.maximum(seen.channel_high, high)
         share = max(1, int(np.ceil(KEPT_VALUES * flat.shape[0] / tokens)))
-        if flat.size > share:
-            seen.values.append(generator.choice(flat.ravel(), share, replace=False))
-        else:
-            seen.values.append(flat.ravel().copy())
+        few = flat.size <= share
+        seen.values.append(flat.ravel().copy() if few else flat.ravel()[generator.integers(0, flat.size, share)])
 
     for sample in samples:
         execute(graph, sample, see)
@@ -154,21 +152,30 @@ def _least_error(values: Array, low: float, high: float, is_symmetric: bool) -> 
     """Cut where the sum of squared rounding and cutting errors is least."""
     if is_symmetric:
         top = max(abs(low), abs(high))
-        values = np.abs(values)
-        tops = top * np.linspace(1, 0.2, CUTS)
-        errors = [_error(values, 0.0, t, t / 127) for t in tops]
-        best = float(tops[int(np.argmin(errors))])
+        tail = _Tail(np.abs(values))
+        tops = top * CUTS
+        best = float(tops[np.argmin(tail.cut(tops) + (tops / 127) ** 2 / 12)])
         return Range(-best, best)
     low, high = min(low, 0.0), max(high, 0.0)
+    above, below = _Tail(values), _Tail(-values)
     for _ in range(2):
-        highs = high * np.linspace(1, 0.2, CUTS)
-        high = float(highs[int(np.argmin([_error(values, low, h, (h - low) / 255) for h in highs]))])
-        lows = low * np.linspace(1, 0.2, CUTS)
-        low = float(lows[int(np.argmin([_error(values, lo, high, (high - lo) / 255) for lo in lows]))])
+        highs = high * CUTS
+        high = float(highs[np.argmin(above.cut(highs) + ((highs - low) / 255) ** 2 / 12)])
+        lows = low * CUTS
+        low = float(lows[np.argmin(below.cut(-lows) + ((high - lows) / 255) ** 2 / 12)])
     return Range(low, high)
 
 
-def _error(values: Array, low: float, high: float, step: float) -> float:
-    """Mean squared error, rounding taken as uniform noise within the range."""
-    cut = np.clip(values, low, high) - values
-    return float(np.dot(cut, cut)) / len(values) + step * step / 12
+class _Tail:
+    """What cutting values from above costs."""
+
+    def __init__(self, values: Array) -> None:
+        self._values = np.sort(values.astype(np.float64))[::-1]
+        self._sums = np.concatenate([[0], np.cumsum(self._values)])
+        self._squares = np.concatenate([[0], np.cumsum(self._values**2)])
+
+    def cut(self, tops: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Mean squared error of min(values, top) for each of `tops`."""
+        n = np.searchsorted(-self._values, -tops)
+        error: NDArray[np.float64] = self._squares[n] - 2 * tops * self._sums[n] + n * tops**2
+        return error / len(self._values)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from converter.graph import Graph, Op, Rule, S, Tensor
 from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Network
-from converter.plan import HiddenPlan, LayerPlan, Plan
+from converter.plan import HiddenPlan, LayerPlan, Plan, balance
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,7 @@ def _attention(
     """→ what the output layer reads, and that layer with the value bias folded in."""
     hidden, heads = encoder.hidden_size, encoder.attention_heads
     size = hidden // heads
-    balance = np.ones(hidden, np.float32) if plan.query_key_balance is None else plan.query_key_balance
-    value_balance = np.ones(hidden, np.float32) if plan.value_balance is None else plan.value_balance
+    query_balance, value_balance = balance(plan.query_key_balance, hidden), balance(plan.value_balance, hidden)
     output = layer.attention_output
     output = replace(output, bias=output.bias + _apply(output, layer.value.bias + _apply(layer.value, x.beta)))
 
@@ -122,8 +121,8 @@ def _attention(
         y = graph.reshape(f"{name}.{part}.heads", y, (S, heads, size))
         return graph.transpose(f"{name}.{part}.transposed", y, permutation)
 
-    query = _scale_rows(layer.query, balance / np.float32(math.sqrt(size)))
-    key = _without_bias(_scale_rows(layer.key, 1 / balance))
+    query = _scale_rows(layer.query, query_balance / np.float32(math.sqrt(size)))
+    key = _without_bias(_scale_rows(layer.key, 1 / query_balance))
     value = _without_bias(_scale_rows(layer.value, 1 / value_balance))
     q = heads_of("query", query, x.beta, Rule.ASYMMETRIC, (1, 0, 2))
     k = heads_of("key", key, None, Rule.SYMMETRIC, (1, 0, 2))

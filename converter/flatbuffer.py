@@ -7,7 +7,6 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
 from converter.integer import IntegerGraph, IntegerOperator, IntegerTensor
 
@@ -89,7 +88,7 @@ class _Writer:
         self.model.operatorCodes = []
         self._codes: dict[str, int] = {}
         self._tensors: dict[IntegerTensor, int] = {}
-        self._data: dict[bytes, int] = {}
+        self._data: dict[tuple[str, bytes] | None, int] = {}
 
         self.subgraph = schema.SubGraphT()
         self.subgraph.name = "main"
@@ -116,7 +115,7 @@ class _Writer:
         t.shape = [max(d, 1) for d in tensor.shape]
         if tensor.dynamic:
             t.shapeSignature = list(tensor.shape)
-        t.buffer = 0 if tensor.data is None else self.buffer(tensor.data)
+        t.buffer = 0 if tensor.data is None else self.buffer(tensor)
         if tensor.quantisation is not None:
             q = schema.QuantizationParametersT()
             q.scale = tensor.quantisation.scale
@@ -127,15 +126,20 @@ class _Writer:
         self.subgraph.tensors.append(t)
         return self._tensors[tensor]
 
-    def buffer(self, data: NDArray[Any]) -> int:
-        """Small equal constants are stored once."""
-        key = data.tobytes() if data.nbytes <= 4096 else b""
-        if key and key in self._data:
+    def buffer(self, tensor: IntegerTensor) -> int:
+        """Equal constants without a scale (shapes, axes) are stored once.
+
+        Weights and biases never share: XNNPACK's weight cache finds what it has packed, scales included, by the address of weight
+        and bias, and would take one layer's for another's.
+        """
+        assert tensor.data is not None
+        key = None if tensor.quantisation is not None else (tensor.dtype, tensor.data.tobytes())
+        if key in self._data:
             return self._data[key]
         buffer = _Buffer()
-        buffer.data = np.ascontiguousarray(data)
+        buffer.data = np.ascontiguousarray(tensor.data)
         self.model.buffers.append(buffer)
-        if key:
+        if key is not None:
             self._data[key] = len(self.model.buffers) - 1
         return len(self.model.buffers) - 1
 

@@ -6,7 +6,7 @@ same network here: BERT is SqueezeBERT whose linear layers all have one group (I
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal
 
 import numpy as np
@@ -111,3 +111,18 @@ class Network:
     licence: str | None = None
     details: dict[str, object] = field(default_factory=dict)
     """what the checkpoint says of itself (training data, metrics …) and the card should repeat"""
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of encoder and heads."""
+        return _count(self.encoder) + sum(_count(head) for head in self.heads)
+
+
+def _count(part: object) -> int:
+    if isinstance(part, np.ndarray):
+        return part.size
+    if isinstance(part, tuple):
+        return sum(_count(p) for p in part)
+    if is_dataclass(part):
+        return sum(_count(getattr(part, f.name)) for f in fields(part))
+    return 0

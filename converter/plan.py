@@ -7,11 +7,15 @@ plain graph. What each one gains is measured in docs/quantisation.md.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from converter.network import Array
+
+STEPS_PER_OCTAVE = 8
+"""balances are powers of 2^(1/8): near enough to the best, small to store, and the same on every machine"""
 
 
 def _no_channels() -> NDArray[np.int64]:
@@ -32,10 +36,10 @@ class HiddenPlan:
 
 @dataclass(frozen=True)
 class LayerPlan:
-    query_key_balance: Array | None = None
-    """[hidden] queries are multiplied by it, keys divided"""
-    value_balance: Array | None = None
-    """[hidden] values are divided by it, the output layer's columns multiplied"""
+    query_key_balance: NDArray[np.int64] | None = None
+    """[hidden] queries are multiplied by 2^(it / 8), keys divided"""
+    value_balance: NDArray[np.int64] | None = None
+    """[hidden] values are divided by 2^(it / 8), the output layer's columns multiplied"""
     hidden: tuple[HiddenPlan, ...] = ()
     """one per group; empty: nothing special"""
     attention_factors: tuple[float, ...] = ()
@@ -56,3 +60,55 @@ class Plan:
 
     def layer(self, index: int) -> LayerPlan:
         return self.layers[index] if self.layers else LayerPlan()
+
+    def to_json(self) -> dict[str, Any]:
+        """For the model file's `plan.json`: `evaluate` rebuilds the graph with it."""
+        return {
+            "tiers": [t.tolist() for t in self.tiers],
+            "embedding_factors": list(self.embedding_factors),
+            "layers": [
+                {
+                    "query_key_balance": None if p.query_key_balance is None else p.query_key_balance.tolist(),
+                    "value_balance": None if p.value_balance is None else p.value_balance.tolist(),
+                    "hidden": [
+                        {"ceiling": h.ceiling, "overflow": h.overflow.tolist(), "factor": h.factor} for h in p.hidden
+                    ],
+                    "attention_factors": list(p.attention_factors),
+                    "output_factors": list(p.output_factors),
+                }
+                for p in self.layers
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Plan:
+        """The plan that `to_json` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is none.
+        """
+
+        def integers(values: Any) -> NDArray[np.int64]:
+            return np.array(values, np.int64)
+
+        return cls(
+            tuple(integers(t) for t in value["tiers"]),
+            tuple(value["embedding_factors"]),
+            tuple(
+                LayerPlan(
+                    None if p["query_key_balance"] is None else integers(p["query_key_balance"]),
+                    None if p["value_balance"] is None else integers(p["value_balance"]),
+                    tuple(HiddenPlan(h["ceiling"], integers(h["overflow"]), h["factor"]) for h in p["hidden"]),
+                    tuple(p["attention_factors"]),
+                    tuple(p["output_factors"]),
+                )
+                for p in value["layers"]
+            ),
+        )
+
+
+def balance(steps: NDArray[np.int64] | None, hidden: int) -> Array:
+    """[hidden] the factors that `steps` stand for; ones for None."""
+    if steps is None:
+        return np.ones(hidden, np.float32)
+    return np.exp2(steps / STEPS_PER_OCTAVE).astype(np.float32)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from converter.calibration import Observation
 from converter.network import Array, Encoder
-from converter.plan import HiddenPlan, LayerPlan, Plan
+from converter.plan import STEPS_PER_OCTAVE, HiddenPlan, LayerPlan, Plan
 
 MOST_GIANTS, MOST_OUTLIERS = 3, 10
 """channels in the two tiers of outliers, per block of channels"""
@@ -105,23 +105,30 @@ def _factors(normalised: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[tu
     """normalised [norms, channels] → for each norm what brings each tier to the others' range."""
     others = np.delete(normalised, np.concatenate([np.empty(0, np.int64), *tiers]), axis=1).max(axis=1)
     return [
-        tuple(float(max(1.0, normalised[i, tier].max() / others[i])) for tier in tiers) for i in range(len(normalised))
+        tuple(_rounded(normalised[i, tier].max() / others[i]) for tier in tiers) for i in range(len(normalised))
     ]
 
 
-def _balance(key: Observation, query: Observation) -> Array:
+def _balance(key: Observation, query: Observation) -> NDArray[np.int64]:
     k, q = _extent(key), _extent(query)
-    floor = 1e-6 * max(float(k.max()), float(q.max()), 1e-30)
-    balance: Array = np.sqrt(np.maximum(k, floor) / np.maximum(q, floor)).astype(np.float32)
-    return balance
+    floor = 1e-4 * max(float(k.max()), float(q.max()), 1e-30)
+    return _steps(np.sqrt(np.maximum(k, floor) / np.maximum(q, floor)))
 
 
-def _flatten(value: Observation) -> Array:
+def _flatten(value: Observation) -> NDArray[np.int64]:
     """Half-way (on a scale of factors) to values of equal range: the rest would coarsen the output layer's weights."""
     extent = _extent(value)
     extent = np.maximum(extent, 1e-3 * max(float(extent.max()), 1e-30))
-    flat: Array = np.sqrt(extent / np.exp(np.log(extent).mean())).astype(np.float32)
-    return flat
+    return _steps(np.sqrt(extent / np.exp(np.log(extent).mean())))
+
+
+def _steps(balance: Array) -> NDArray[np.int64]:
+    return np.rint(np.log2(balance) * STEPS_PER_OCTAVE).astype(np.int64)
+
+
+def _rounded(factor: float) -> float:
+    """Two digits: enough, and the same on every machine."""
+    return round(max(1.0, float(factor)), 2)
 
 
 def _choose_ceiling(seen: Observation) -> HiddenPlan:
@@ -135,7 +142,6 @@ def _choose_ceiling(seen: Observation) -> HiddenPlan:
             candidates.append((ceiling * (1 + 0.01 * count), ceiling))
     if not candidates:
         return HiddenPlan()
-    ceiling = min(candidates)[1]
+    ceiling = round(min(candidates)[1], 2)
     overflow = np.flatnonzero(seen.channel_high > ceiling)
-    factor = max(1.0, (float(high[0]) - ceiling) / ceiling)
-    return HiddenPlan(ceiling, overflow, factor)
+    return HiddenPlan(ceiling, overflow, _rounded((float(high[0]) - ceiling) / ceiling))

@@ -1,0 +1,205 @@
+"""`edge-converter`: the commands. What a command needs is imported when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edge_runtime import __version__
+
+if TYPE_CHECKING:
+    from converter.conversion import Report
+    from converter.evaluation import Evaluation
+    from converter.inspection import Inspection
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+_heads = click.option(
+    "--head", "heads", multiple=True, metavar="NAME", help="Of a base model: embedding (default), hidden, pooled."
+)
+WORST_TENSORS = 15
+"""shown by evaluate; --json has all"""
+
+
+class _Commands(click.Group):
+    """Finds `train` only when it is asked for: it stands in a package of its own."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "train"])
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name == "train":
+            from converter.train.command import train
+
+            return train
+        return super().get_command(ctx, name)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-converter")
+def main() -> None:
+    """Turn SqueezeBERT and BERT checkpoints into integer models for small boards."""
+
+
+@main.command()
+@click.argument("checkpoint", type=_FOLDER)
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
+@click.option("--calibration", type=_FILE, help="Texts like those the model will see, one a line.")
+@click.option("--name", help="The model's name.  [default: the output's file name]")
+@_heads
+@_json
+def convert(
+    checkpoint: Path, output: Path, calibration: Path | None, name: str | None, heads: tuple[str, ...], as_json: bool
+) -> None:
+    """Convert CHECKPOINT, a Hugging Face folder, into one fully-integer .tflite file."""
+    with _reported():
+        from converter.conversion import convert as run
+
+        with _progress() as progress:
+            report = run(
+                checkpoint, output, calibration=calibration, heads=list(heads) or None, name=name, progress=progress
+            )
+    if as_json:
+        _dump(report.to_json())
+    else:
+        _show_report(report)
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@_json
+def inspect(file: Path, as_json: bool) -> None:
+    """Say what FILE holds: operators, types, heads, cost. Any TFLite file."""
+    with _reported():
+        from converter.inspection import inspect as run
+
+        found = run(file)
+    if as_json:
+        _dump(found.to_json())
+    else:
+        _show_inspection(found)
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+@click.option("--reference", required=True, type=_FOLDER, help="The checkpoint that FILE was made from.")
+@click.option("--texts", required=True, type=_FILE, help="Texts to compare on, one a line.")
+@click.option("--tensors/--no-tensors", default=True, help="Compare every tensor, to find where accuracy goes.")
+@_json
+def evaluate(file: Path, reference: Path, texts: Path, tensors: bool, as_json: bool) -> None:
+    """Compare the integer model FILE with the float32 checkpoint it was made from."""
+    with _reported():
+        from converter import calibration, checkpoint
+        from converter.evaluation import evaluate as run
+        from converter.inspection import inspect as look
+
+        heads = list(look(file).heads)
+        network = checkpoint.read(reference, heads or None)
+        lines = calibration.read_texts(texts)
+        with _progress() as progress:
+            result = run(
+                file, network, lines, tensors=tensors, progress=lambda done, steps: progress("evaluation", done, steps)
+            )
+    if as_json:
+        _dump(result.to_json())
+    else:
+        _show_evaluation(result)
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """An expected error ends the command with its one line and exit status 1."""
+    from converter.errors import ConverterError
+    from edge_runtime.errors import EdgeError
+
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        click.echo(f"{error.name} is not installed: pip install 'squeezebert-edge[convert]'", err=True)
+        sys.exit(1)
+    except (ConverterError, EdgeError) as error:
+        click.echo(" ".join(str(error).split()), err=True)
+        sys.exit(1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Bars on standard error if that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description:13}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def show(stage: str, done: int, steps: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(stage, total=steps)
+            bars.update(tasks[stage], completed=done)
+
+        yield show
+
+
+def _dump(value: dict[str, Any]) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _show_inspection(found: Inspection) -> None:
+    def line(what: str, value: str) -> None:
+        click.echo(f"{what:24}{value}")
+
+    line("file", found.file)
+    line("size", f"{found.size / 1e6:.1f} MB ({found.flatbuffer_size / 1e6:.1f} MB network)")
+    if found.architecture:
+        a = found.architecture
+        line("network", f"{a['family']}, {a['layers']} × {a['hidden_size']}, {a['parameters']:,} parameters")
+    line("fully integer", "yes" if found.fully_integer else "NO")
+    line("tensors", _counts(found.tensor_types))
+    line("operators", _counts(found.operators))
+    if found.delegation is None:
+        line("delegation", "the runtime refuses this file")
+    else:
+        d = found.delegation
+        line("delegation", f"{d.delegated} operators by XNNPACK in {d.partitions} partitions")
+        line("not delegated", _counts(d.undelegated))
+    for length, count in found.multiply_accumulates.items():
+        line(f"cost at {length} tokens", f"{count / 1e6:,.0f} million multiply-accumulates")
+    for name, head in found.heads.items():
+        labels = f", {len(head['labels'])} labels" if head.get("labels") else ""
+        line(f"head {name}", f"{head['kind']}{labels}")
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n} {name}" for name, n in counts.items()) or "none"
+
+
+def _show_report(report: Report) -> None:
+    _show_inspection(report.inspection)
+    click.echo(f"{'calibration':24}{report.calibration_texts} texts, {report.calibration_tokens} tokens")
+    for name, score in report.accuracy.get("heads", {}).items():
+        same = f", same label {score['agreement']:.1%}" if "agreement" in score else ""
+        click.echo(
+            f"{'against float32':24}{name}: cosine mean {score['cosine_mean']:.4f}, worst {score['cosine_worst']:.4f}"
+            f"{same} on {report.accuracy['texts']} texts held out"
+        )
+
+
+def _show_evaluation(result: Evaluation) -> None:
+    for name, score in result.heads.items():
+        same = "" if score.agreement is None else f", same label {score.agreement:.2%}"
+        click.echo(
+            f"{name} ({score.kind}): cosine mean {score.cosine_mean:.4f}, worst {score.cosine_worst:.4f}, relative error "
+            f"{score.relative_error:.4f}{same}; {score.texts} texts"
+        )
+    if result.tensors:
+        click.echo(f"\ntensors with the largest relative error ({WORST_TENSORS} of {len(result.tensors)}):")
+        for tensor in sorted(result.tensors, key=lambda t: -t.relative_error)[:WORST_TENSORS]:
+            click.echo(f"  {tensor.relative_error:8.4f}  {tensor.name}")

@@ -1,0 +1,150 @@
+"""The line of stages from a checkpoint folder to a model file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from converter import card, checkpoint, encoder, evaluation, flatbuffer, inspection, model_file, planning
+from converter.calibration import LONGEST, MOST_TEXTS, choose_ranges, default_texts, encode, observe, read_texts
+from converter.errors import CalibrationError
+from converter.inspection import Inspection
+from converter.network import Network
+from converter.plan import Plan
+from converter.quantisation import quantise
+
+HELD_OUT = 8
+"""one text in so many is not calibrated on but measured with …"""
+MOST_HELD_OUT = 32
+"""… up to this many"""
+
+Progress = Callable[[str, int, int], None]
+"""stage, steps done, steps"""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of a conversion."""
+
+    inspection: Inspection
+    accuracy: dict[str, Any]
+    """on held-out calibration text; empty where there was too little"""
+    calibration_texts: int
+    calibration_tokens: int
+    outlier_channels: list[list[int]]
+    """of each tier"""
+    overflow_neurons: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def convert(
+    source: Path,
+    output: Path,
+    *,
+    calibration: Path | None = None,
+    heads: Sequence[str] | None = None,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Turn a checkpoint folder into one fully-integer model file.
+
+    Args:
+        source: a Hugging Face folder (`converter.checkpoint.read` says what may be in it).
+        output: the `.tflite` to write; an older file is replaced in one step.
+        calibration: texts, one per line (text<TAB>text is a pair); a general English sample by default. A few hundred lines
+            like those that the model will see are enough.
+        heads: which heads of a base model to make (`converter.checkpoint.read`).
+        name: the model's name in its manifest; the output's file name by default.
+        progress: called as the work goes on.
+
+    Raises:
+        ConverterError: with what is wrong and where.
+    """
+    say = progress or (lambda stage, done, steps: None)
+    say("checkpoint", 0, 1)
+    network = checkpoint.read(source, heads)
+    say("checkpoint", 1, 1)
+    lines = default_texts() if calibration is None else read_texts(calibration)
+    lines, held_out = split(lines[: MOST_TEXTS + MOST_HELD_OUT])
+    samples = encode(network, lines, LONGEST)
+    tokens = sum(s["ids"].shape[1] for s in samples)
+    if not samples:
+        raise CalibrationError("the tokenizer finds no token in the calibration text")
+
+    def step(stage: str) -> Callable[[], None]:
+        done = iter(range(1, len(samples) + 1))
+        return lambda: say(stage, next(done), len(samples))
+
+    plain = encoder.build(network)
+    seen = {t.name: o for t, o in observe(plain, samples, step("planning")).items()}
+    plan = planning.choose_plan(network.encoder, seen)
+    graph = encoder.build(network, plan)
+    ranges = choose_ranges(graph, observe(graph, samples, step("calibration")))
+    say("quantisation", 0, 1)
+    integers = quantise(graph, ranges)
+    say("quantisation", 1, 1)
+    name = name or output.stem
+    content = flatbuffer.write(integers, name)
+    quantisation = {
+        "scheme": "int8 activations, one scale a tensor; int8 weights, one scale an output channel; int32 biases",
+        "calibration": {
+            "texts": len(samples),
+            "tokens": tokens,
+            "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
+        },
+        "outlier_channels": [t.tolist() for t in plan.tiers],
+        "overflow_neurons": _overflow_neurons(plan),
+    }
+
+    def write(path: Path, accuracy: dict[str, Any]) -> None:
+        manifest = model_file.manifest(
+            network, integers, content, name=name, quantisation=quantisation, accuracy=accuracy
+        )
+        entries = {
+            model_file.MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1),
+            model_file.TOKENIZER: network.tokenizer,
+            model_file.CARD: card.write(manifest, network.details),
+            model_file.PLAN: json.dumps(plan.to_json()),
+        }
+        model_file.write(path, model_file.assemble(content, entries))
+
+    accuracy = _measure(network, held_out, write, say) if held_out else {}
+    write(output, accuracy)
+    say("report", 0, 1)
+    report = Report(
+        inspection.inspect(output), accuracy, len(samples), tokens, quantisation["outlier_channels"], _overflow_neurons(plan)
+    )
+    say("report", 1, 1)
+    return report
+
+
+def split(lines: Sequence[str]) -> tuple[list[str], list[str]]:
+    """→ texts to calibrate on, texts to measure with; none of the latter where there are few."""
+    if len(lines) < 2 * HELD_OUT:
+        return list(lines), []
+    held_out = list(lines[::HELD_OUT])[:MOST_HELD_OUT]
+    chosen = set(held_out)
+    return [line for line in lines if line not in chosen][:MOST_TEXTS], held_out
+
+
+def _measure(
+    network: Network, texts: list[str], write: Callable[[Path, dict[str, Any]], None], say: Progress
+) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        write(path, {})
+        result = evaluation.evaluate(
+            path, network, texts, tensors=False, progress=lambda done, steps: say("evaluation", done, steps)
+        )
+    return {"texts": len(texts), "heads": evaluation.summary(result.heads)}
+
+
+def _overflow_neurons(plan: Plan) -> int:
+    return sum(len(h.overflow) for layer in plan.layers for h in layer.hidden)
