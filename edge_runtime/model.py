@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +13,7 @@ import numpy as np
 
 from edge_runtime.backends.selection import AUTO, open_backend, select
 from edge_runtime.engine import Engine, Tokens
-from edge_runtime.errors import InputError, ModelError, NoSuchHead
+from edge_runtime.errors import BackendError, InputError, ModelError, NoSuchHead
 from edge_runtime.manifest import Head, Kind
 from edge_runtime.model_file import ModelFile, find, open_model_file
 from edge_runtime.tasks import answering, classification, filling, tagging
@@ -81,7 +80,6 @@ class ModelInfo:
 
 def load(
     name_or_path: str | os.PathLike[str],
-    *,
     threads: int = 1,
     backend: str = AUTO,
     overflow: str = "error",
@@ -130,7 +128,8 @@ class Model:
         self._manifest = file.manifest
         self._engine = Engine(backend, file.manifest)
         self._overflow = overflow
-        self._loading_tokenizer = threading.Lock()
+        self._closing = threading.Lock()
+        self._parsed: Tokenizer | None = None
         self._closed = False
         manifest = file.manifest
         tasks = self._tasks()
@@ -169,7 +168,7 @@ class Model:
 
     def close(self) -> None:
         """Free the interpreter and unmap the file. Closing twice is no error; any other use afterwards is."""
-        with self._loading_tokenizer:
+        with self._closing:
             if not self._closed:
                 self._closed = True
                 self._engine.close()
@@ -309,17 +308,16 @@ class Model:
         index = classification.best(scores, 1)[0]
         return Choice(index, choices[index], float(scores[index]), tuple(float(score) for score in scores))
 
-    @cached_property
+    @property
     def _tokenizer(self) -> Tokenizer:
-        # Parsed at the first text: it takes as long as all the rest of loading, and callers of `run` never need it. Its
-        # digest was checked when the file was opened.
-        with self._loading_tokenizer:
+        # Parsed at the first text: it takes as long and as much memory as all the rest of loading, and callers of `run`
+        # never need it. Its digest was checked when the file was opened.
+        with self._closing:
             if self._closed:
-                raise InputError("the model is closed; load it again")
-            loaded = self.__dict__.get("_tokenizer")
-            if loaded is None:
-                loaded = self.__dict__["_tokenizer"] = Tokenizer(self._file.tokenizer())
-            return loaded
+                raise BackendError("the model is closed; load it again")
+            if self._parsed is None:
+                self._parsed = Tokenizer(self._file.tokenizer())
+            return self._parsed
 
     def _pieces(self, text: str) -> Pieces:
         pieces = self._tokenizer.pieces(text)

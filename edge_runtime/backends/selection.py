@@ -169,7 +169,9 @@ def _obstacle(name: str, cpu: Cpu) -> str | None:
         )
     if name == COMPILED:
         if not cpu.runs_compiled_model:
-            return "CompiledModel would crash on a 64-bit ARM core without LSE atomics, and is untried on 32-bit ones"
+            if cpu.is_arm64:
+                return "CompiledModel would crash on this CPU, which lacks LSE atomics"
+            return f"CompiledModel is untried on {cpu.machine}"
         if numbers < _COMPILED_CAN_RESIZE:
             return f"CompiledModel of ai-edge-litert {version} cannot resize; install {SUPPORTED['ai-edge-litert']}"
     return None
