@@ -54,7 +54,7 @@ def answers(name: str = "assistant") -> dict[str, Any]:
 
 
 def labels(found: dict[str, Any]) -> dict[str, object]:
-    """The part of what `answers` returned that must be the same everywhere: intents, and the slots of what is a command."""
+    """What must be the same everywhere, of what `answers` returned: intents, and the slots of what is a command."""
     return {text: answer["intent"] and (answer["intent"], answer["slots"]) for text, answer in found["answers"].items()}
 
 
