@@ -1,4 +1,6 @@
-"""From a Hugging Face SqueezeBERT (or BERT) checkpoint to one fully-integer TFLite model file. Runs on a workstation."""
+"""From a Hugging Face SqueezeBERT (or BERT) checkpoint to one fully-integer TFLite model file. Runs on a
+workstation.
+"""
 
 from __future__ import annotations
 

@@ -69,8 +69,8 @@ def inputs(network: Network, ids: Sequence[int], types: Sequence[int] | None = N
     """ids, types [S] → the graph's inputs."""
     rows = np.arange(len(ids), dtype=np.int32)
     if types is not None:
-        rows += np.int32(types) * np.int32(len(network.encoder.position_embeddings))
-    return {"ids": np.int32([ids]), "positions": rows[None].astype(np.int32)}
+        rows += np.array(types, np.int32) * np.int32(len(network.encoder.position_embeddings))
+    return {"ids": np.array([ids], np.int32), "positions": rows[None].astype(np.int32)}
 
 
 @dataclass

@@ -12,15 +12,12 @@ MOST_LABELS = 200
 
 def write(manifest: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     """Markdown from the manifest and from what the checkpoint says of its own training."""
-    architecture, source = manifest["architecture"], manifest["source"]
     lines = [
         f"# {manifest['name']}",
         "",
-        f"A {architecture['family']} encoder in integers: {architecture['layers']} layers × {architecture['hidden_size']}, "
-        f"{architecture['parameters']:,} parameters, {architecture['vocabulary']:,} wordpieces, at most "
-        f"{manifest['max_length']} tokens. Made from `{source['checkpoint']}` by {manifest['created_with']}.",
+        _about(manifest),
         "",
-        f"Licence: {source['licence'] or 'not stated by the checkpoint'}",
+        f"Licence: {manifest['source']['licence'] or 'not stated by the checkpoint'}",
         "",
         "## Heads",
         "",
@@ -47,9 +44,19 @@ def write(manifest: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _about(manifest: Mapping[str, Any]) -> str:
+    a = manifest["architecture"]
+    return (
+        f"A {a['family']} encoder in integers: {a['layers']} layers × {a['hidden_size']}, "
+        f"{a['parameters']:,} parameters, {a['vocabulary']:,} wordpieces, at most {manifest['max_length']} tokens. "
+        f"Made from `{manifest['source']['checkpoint']}` by {manifest['created_with']}."
+    )
+
+
 def _plain(value: Any) -> list[str]:
     if isinstance(value, Mapping):
-        return [f"- {k}: {v if isinstance(v, str | int | float) else json.dumps(v, ensure_ascii=False)}" for k, v in value.items()]
+        shown = {k: v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for k, v in value.items()}
+        return [f"- {k}: {v}" for k, v in shown.items()]
     if isinstance(value, list):
         return [f"- {v}" for v in value]
     return [str(value)]

@@ -196,8 +196,8 @@ def _show_evaluation(result: Evaluation) -> None:
     for name, score in result.heads.items():
         same = "" if score.agreement is None else f", same label {score.agreement:.2%}"
         click.echo(
-            f"{name} ({score.kind}): cosine mean {score.cosine_mean:.4f}, worst {score.cosine_worst:.4f}, relative error "
-            f"{score.relative_error:.4f}{same}; {score.texts} texts"
+            f"{name} ({score.kind}): cosine mean {score.cosine_mean:.4f}, worst {score.cosine_worst:.4f}, "
+            f"relative error {score.relative_error:.4f}{same}; {score.texts} texts"
         )
     if result.tensors:
         click.echo(f"\ntensors with the largest relative error ({WORST_TENSORS} of {len(result.tensors)}):")

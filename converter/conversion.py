@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from converter import card, checkpoint, encoder, evaluation, flatbuffer, inspection, model_file, planning
 from converter.calibration import LONGEST, MOST_TEXTS, choose_ranges, default_texts, encode, observe, read_texts
 from converter.errors import CalibrationError
@@ -58,8 +60,8 @@ def convert(
     Args:
         source: a Hugging Face folder (`converter.checkpoint.read` says what may be in it).
         output: the `.tflite` to write; an older file is replaced in one step.
-        calibration: texts, one per line (text<TAB>text is a pair); a general English sample by default. A few hundred lines
-            like those that the model will see are enough.
+        calibration: texts, one per line (text<TAB>text is a pair); a general English sample by default. A few
+            hundred lines like those that the model will see are enough.
         heads: which heads of a base model to make (`converter.checkpoint.read`).
         name: the model's name in its manifest; the output's file name by default.
         progress: called as the work goes on.
@@ -67,7 +69,13 @@ def convert(
     Raises:
         ConverterError: with what is wrong and where.
     """
-    say = progress or (lambda stage, done, steps: None)
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _convert(source, output, calibration, heads, name or output.stem, progress or (lambda *_: None))
+
+
+def _convert(
+    source: Path, output: Path, calibration: Path | None, heads: Sequence[str] | None, name: str, say: Progress
+) -> Report:
     say("checkpoint", 0, 1)
     network = checkpoint.read(source, heads)
     say("checkpoint", 1, 1)
@@ -90,7 +98,6 @@ def convert(
     say("quantisation", 0, 1)
     integers = quantise(graph, ranges)
     say("quantisation", 1, 1)
-    name = name or output.stem
     content = flatbuffer.write(integers, name)
     quantisation = {
         "scheme": "int8 activations, one scale a tensor; int8 weights, one scale an output channel; int32 biases",
@@ -118,9 +125,8 @@ def convert(
     accuracy = _measure(network, held_out, write, say) if held_out else {}
     write(output, accuracy)
     say("report", 0, 1)
-    report = Report(
-        inspection.inspect(output), accuracy, len(samples), tokens, quantisation["outlier_channels"], _overflow_neurons(plan)
-    )
+    tiers = [t.tolist() for t in plan.tiers]
+    report = Report(inspection.inspect(output), accuracy, len(samples), tokens, tiers, _overflow_neurons(plan))
     say("report", 1, 1)
     return report
 

@@ -3,8 +3,8 @@
 The variance of a token's channels spans a factor of 300 over tokens, more than one 8-bit scale can hold. So:
 
 1. BATCH_MATMUL of each row with itself: the sum of squares, exact in int32.
-2. MINIMUM and FLOOR_DIV by a fine step for ordinary tokens and coarser ones above, each up to a cap. SUM of these counts up without
-   a gap, in steps that grow with the variance: an index.
+2. MINIMUM and FLOOR_DIV by a fine step for ordinary tokens and coarser ones above, each up to a cap. SUM of these
+   counts up without a gap, in steps that grow with the variance: an index.
 3. GATHER from a table that holds the inverse square root for each index.
 
 Every tensor after the first step has a few numbers per token, so all this costs a few microseconds.
@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from converter.integer import IntegerTensor, Quantisation
 
 STEPS = 48
-"""steps below the smallest sum of squares of each stretch: it is never off by more than half of 1 / 48, its root by 0.5 %"""
+"""steps below the smallest sum of squares of each stretch: it is never off by more than half of 1 / 48, its root by
+0.5 %"""
 SPREAD = 16.0
 """largest factor between the ends of a stretch; a table has at most STEPS × SPREAD entries for each"""
 MOST_STRETCHES = 4
@@ -52,10 +53,11 @@ class Index:
         stretches = max(1, math.ceil(math.log(most / least) / math.log(SPREAD)))
         ends = [least * (most / least) ** (i / stretches) for i in range(stretches + 1)]
         steps = [max(1, int(low / STEPS)) for low in ends[:-1]]
-        return cls(np.int64([int(high) for high in ends[1:]]), np.int64(steps))
+        return cls(np.array([int(high) for high in ends[1:]], np.int64), np.array(steps, np.int64))
 
     def __call__(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
-        return (np.minimum(sums[..., None], self.caps) // self.steps).sum(axis=-1)
+        index: NDArray[np.int64] = (np.minimum(sums[..., None], self.caps) // self.steps).sum(axis=-1)
+        return index
 
     def table(self) -> NDArray[np.float64]:
         """[largest index + 1] the middle of the sums that lead to each index."""
@@ -86,9 +88,10 @@ def lower(
 
     Args:
         emit: appends one operator.
-        inputs: centred values [1, S, 1, C], zero point 0; then those of outlier channels, the squares of whose scales are whole
-            multiples of the first's.
-        outputs: int8 [1, S, 1, 1]: the inverse deviation, and for each tensor of outliers the same divided by its factor.
+        inputs: centred values [1, S, 1, C], zero point 0; then those of outlier channels, the squares of whose
+            scales are whole multiples of the first's.
+        outputs: int8 [1, S, 1, 1]: the inverse deviation, and for each tensor of outliers the same divided by its
+            factor.
         low, high: calibrated range of the inverse deviation.
         count: number of channels.
         epsilon: added to the variance.
@@ -98,7 +101,7 @@ def lower(
     unit = _scale(inputs[0]) ** 2
 
     def integers(suffix: str, *values: int) -> IntegerTensor:
-        return IntegerTensor(f"{name}.{suffix}", (len(values),), "int32", None, np.int32(values))
+        return IntegerTensor(f"{name}.{suffix}", (len(values),), "int32", None, np.array(values, np.int32))
 
     def apply(code: str, suffix: str, a: IntegerTensor, b: IntegerTensor, width: int = 1) -> IntegerTensor:
         out = IntegerTensor(f"{name}.{suffix}", (*a.shape[:-1], width), "int32")

@@ -3,11 +3,11 @@
 Differences to the textbook form, all exact (docs/quantisation.md has the reasons):
 
 - LayerNorm leaves its output bare; γ and β go into the weights and biases of whatever reads it.
-- The key bias is dropped (softmax does not see it), the value bias goes through the output layer into that layer's bias, and
-  1/√d into the query weights.
+- The key bias is dropped (softmax does not see it), the value bias goes through the output layer into that layer's
+  bias, and 1/√d into the query weights.
 - A sequence is run at its exact length, so there is no mask.
-- What `plan` asks for: outlier channels on tensors of their own, hidden neurons cut at a ceiling with a side path for the rest,
-  balanced queries, keys and values.
+- What `plan` asks for: outlier channels on tensors of their own, hidden neurons cut at a ceiling with a side path
+  for the rest, balanced queries, keys and values.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class Operand:
 
 @dataclass
 class Features:
-    """A LayerNorm's output: the real vector of a token is `gamma · n + beta`, n's channels being on one tensor or a few."""
+    """A LayerNorm's output: the real vector of a token is `gamma · n + beta`, n's channels being on one tensor or a
+    few.
+    """
 
     name: str
     parts: list[Tensor]
@@ -57,12 +59,13 @@ class Features:
             suffix = "" if groups == 1 else f".of{groups}"
             pieces = [graph.split(f"{part.name}{suffix}", part, groups) for part in self.parts]
             channels = [np.split(c, groups) for c in self.channels]
-            scales = [np.full(len(c) // groups, f, np.float32) for c, f in zip(self.channels, (1.0, *self.factors), strict=True)]
+            factors = zip(self.channels, (1.0, *self.factors), strict=True)
+            scale = np.concatenate([np.full(len(c) // groups, f, np.float32) for c, f in factors])
             self._operands[groups] = []
             for g in range(groups):
                 tensor = graph.concat(f"{self.name}.joined{suffix}{_suffix(g, groups)}", [p[g] for p in pieces])
                 held = np.concatenate([c[g] for c in channels])
-                self._operands[groups].append(Operand(tensor, held, self.gamma[held] * np.concatenate(scales)))
+                self._operands[groups].append(Operand(tensor, held, self.gamma[held] * scale))
         return self._operands[groups]
 
 
@@ -103,7 +106,8 @@ def _layer(graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features,
     read, output = _attention(graph, f"{name}.attention", encoder, layer, x, plan)
     x = _add_and_normalise(graph, f"{name}.attention", read, output, x, layer.attention_norm, plan.attention_factors)
     read = _feed_forward(graph, f"{name}.feed_forward", encoder, layer, x, plan.hidden)
-    return _add_and_normalise(graph, f"{name}.feed_forward", read, layer.output, x, layer.output_norm, plan.output_factors)
+    name = f"{name}.feed_forward"
+    return _add_and_normalise(graph, name, read, layer.output, x, layer.output_norm, plan.output_factors)
 
 
 def _attention(
@@ -122,8 +126,8 @@ def _attention(
         return graph.transpose(f"{name}.{part}.transposed", y, permutation)
 
     query = _scale_rows(layer.query, query_balance / np.float32(math.sqrt(size)))
-    key = _without_bias(_scale_rows(layer.key, 1 / query_balance))
-    value = _without_bias(_scale_rows(layer.value, 1 / value_balance))
+    key = _without_bias(_scale_rows(layer.key, np.reciprocal(query_balance)))
+    value = _without_bias(_scale_rows(layer.value, np.reciprocal(value_balance)))
     q = heads_of("query", query, x.beta, Rule.ASYMMETRIC, (1, 0, 2))
     k = heads_of("key", key, None, Rule.SYMMETRIC, (1, 0, 2))
     v = heads_of("value", value, None, Rule.SYMMETRIC, (1, 2, 0))
@@ -153,7 +157,8 @@ def _feed_forward(
             assert p.ceiling is not None
             factor = np.float32(p.factor)
             w, b = weight[p.overflow] / factor, (bias[p.overflow] - np.float32(p.ceiling)) / factor
-            y = graph.concat(f"{prefix}.joined", [y, graph.linear(f"{prefix}.overflow", operand.tensor, w, b, relu=True)])
+            rest = graph.linear(f"{prefix}.overflow", operand.tensor, w, b, relu=True)
+            y = graph.concat(f"{prefix}.joined", [y, rest])
             channels = np.concatenate([channels, channels[p.overflow]])
             scale = np.concatenate([scale, np.full(len(p.overflow), factor)])
         read.append(Operand(y, channels, scale))
@@ -192,11 +197,13 @@ def _normalise(
     if len(sums) == 1:
         mean = graph.mean(f"{name}.mean", sums[0], axis=3)
     else:
-        mean = None
+        shares = []
         for i, x in enumerate(sums):
             weight = np.full((1, x.shape[-1]), 1 / hidden, np.float32)
-            share = graph.linear(f"{name}.share_of_mean{_tier(i)}", x, weight, np.zeros(1, np.float32))
-            mean = share if mean is None else graph.binary(Op.ADD, f"{name}.mean{_tier(i)}", mean, share)
+            shares.append(graph.linear(f"{name}.share_of_mean{_tier(i)}", x, weight, np.zeros(1, np.float32)))
+        mean = shares[0]
+        for i, share in enumerate(shares[1:], 1):
+            mean = graph.binary(Op.ADD, f"{name}.mean{_tier(i)}", mean, share)
     centred = [
         graph.binary(Op.SUBTRACT, f"{name}.centred{_tier(i)}", x, mean, Rule.SYMMETRIC) for i, x in enumerate(sums)
     ]
@@ -220,7 +227,7 @@ def _head(graph: Graph, head: Head, x: Features) -> Tensor:
         x = _pool(graph, f"{head.name}.pooled", head.pooling, x)
     if head.pooler is not None:
         y = _linear(graph, f"{head.name}.pooler", x.operands(graph, head.pooler.groups), head.pooler, x.beta)
-        plain = _plain(graph, graph.activation("tanh", f"{head.name}.pooler.tanh", y))
+        plain = _plain(graph.activation("tanh", f"{head.name}.pooler.tanh", y))
     elif head.transform is not None:
         y = _linear(graph, f"{head.name}.transform", x.operands(graph, head.transform.groups), head.transform, x.beta)
         assert head.transform_activation is not None and head.transform_norm is not None
@@ -247,7 +254,7 @@ def _pool(graph: Graph, name: str, pooling: str, x: Features) -> Features:
     return replace(x, name=name, parts=parts, _operands={})
 
 
-def _plain(graph: Graph, tensor: Tensor) -> Features:
+def _plain(tensor: Tensor) -> Features:
     """A tensor that is its own real value."""
     width = tensor.shape[-1]
     ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)

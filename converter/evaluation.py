@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 import edge_runtime
 from converter import calibration, encoder, model_file
@@ -80,6 +81,14 @@ def evaluate(
     samples = calibration.encode(network, texts, network.max_length)
     if not samples:
         raise EvaluationError("there is no text to evaluate on")
+    with threadpool_limits(limits=1, user_api="blas"):
+        scores = _head_scores(model, network, samples, progress or (lambda *_: None))
+        return Evaluation(scores, _tensor_errors(model, network, samples[:MOST_TENSOR_TEXTS]) if tensors else [])
+
+
+def _head_scores(
+    model: Path, network: Network, samples: Sequence[Sample], progress: Callable[[int, int], None]
+) -> dict[str, HeadScore]:
     graph = encoder.build(network)
     with edge_runtime.load(str(model), overflow="error") as runtime:
         missing = {h.name for h in network.heads} ^ set(runtime.info.heads)
@@ -92,10 +101,8 @@ def evaluate(
             for name, values in pairs.items():
                 reference = expected[name].reshape(-1, expected[name].shape[-1])
                 values.append((np.asarray(got[name], np.float32).reshape(-1, reference.shape[-1]), reference))
-            if progress is not None:
-                progress(i + 1, len(samples))
-    scores = {h.name: _score(h, pairs[h.name]) for h in network.heads}
-    return Evaluation(scores, _tensor_errors(model, network, samples[:MOST_TENSOR_TEXTS]) if tensors else [])
+            progress(i + 1, len(samples))
+    return {h.name: _score(h, pairs[h.name]) for h in network.heads}
 
 
 def _types(network: Network, sample: Sample) -> NDArray[np.int32]:
@@ -107,7 +114,7 @@ def _score(head: Head, pairs: list[tuple[Array, Array]]) -> HeadScore:
     got, expected = (np.concatenate(values).astype(np.float64) for values in zip(*pairs, strict=True))
     if head.kind == "answer":  # over tokens, not over start and end
         cosines = np.array([_cosine(g.T, e.T).min() for g, e in pairs])
-        agreement = float(np.mean([np.mean(g.argmax(axis=0) == e.argmax(axis=0)) for g, e in pairs]))
+        agreement: float | None = float(np.mean([np.mean(g.argmax(axis=0) == e.argmax(axis=0)) for g, e in pairs]))
     else:
         cosines = _cosine(got, expected)
         choosable = head.kind in ("classification", "tagging", "fill") and expected.shape[1] > 1
@@ -126,7 +133,8 @@ def _score(head: Head, pairs: list[tuple[Array, Array]]) -> HeadScore:
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """Of each row; two rows of zeros are equal."""
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return np.where(norms > 0, (a * b).sum(axis=1) / np.maximum(norms, 1e-30), (norms == 0) * 1.0)
+    cosine: NDArray[np.float64] = np.where(norms > 0, (a * b).sum(axis=1) / np.maximum(norms, 1e-30), 1.0)
+    return cosine
 
 
 def _tensor_errors(model: Path, network: Network, samples: Sequence[Sample]) -> list[TensorError]:

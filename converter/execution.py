@@ -59,7 +59,7 @@ def _linear(operator: Operator, x: Array, weight: Array, bias: Array) -> tuple[A
 def _inverse_deviation(operator: Operator, *centred: Array) -> tuple[Array, ...]:
     a = operator.attributes
     squares = sum(np.einsum("...c,...c->...", x, x)[..., None] for x in centred)
-    inverse = 1 / np.sqrt(squares / a["count"] + a["epsilon"])  # type: ignore[operator]
+    inverse = 1 / np.sqrt(squares / a["count"] + a["epsilon"])
     return tuple((inverse / f).astype(np.float32) for f in (1.0, *a["factors"]))  # type: ignore[misc]
 
 

@@ -14,7 +14,8 @@ ALIGNMENT = 64
 """bytes; of each constant within the file, so that a kernel may read it in place with the widest loads"""
 SIGNATURE = "serving_default"
 
-# Operators whose version is not 1: the lowest that allows what is used (tensorflow/lite/tools/versioning/op_version.cc).
+# Operators whose version is not 1: the lowest that allows what is used
+# (tensorflow/lite/tools/versioning/op_version.cc).
 VERSIONS = {
     "ADD": 2,
     "BATCH_MATMUL": 2,
@@ -58,8 +59,10 @@ OPTIONS = {
 TYPES = {"int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
 
 
-class _Buffer(schema.BufferT):  # type: ignore[misc,name-defined]
-    """A buffer whose data is aligned as the schema's `force_align` wants, which the generated Python code leaves out."""
+class _Buffer(schema.BufferT):  # type: ignore[misc]
+    """A buffer whose data is aligned as the schema's `force_align` wants, which the generated Python code leaves
+    out.
+    """
 
     def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
         data = b"" if self.data is None else self.data.tobytes()
@@ -129,8 +132,8 @@ class _Writer:
     def buffer(self, tensor: IntegerTensor) -> int:
         """Equal constants without a scale (shapes, axes) are stored once.
 
-        Weights and biases never share: XNNPACK's weight cache finds what it has packed, scales included, by the address of weight
-        and bias, and would take one layer's for another's.
+        Weights and biases never share: XNNPACK's weight cache finds what it has packed, scales included, by the
+        address of weight and bias, and would take one layer's for another's.
         """
         assert tensor.data is not None
         key = None if tensor.quantisation is not None else (tensor.dtype, tensor.data.tobytes())

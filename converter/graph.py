@@ -1,8 +1,10 @@
-"""Operators and tensors: one description that is executed in float32 (`execution`) and written in int8 (`quantisation`).
+"""Operators and tensors: one description that is executed in float32 (`execution`) and written in int8
+(`quantisation`).
 
-A graph holds float32 constants and says of every tensor *how* it will be quantised, never with which numbers: those come from
-calibration. Activations are `[1, S, 1, channels]`, S being the sequence's length: in that layout a token is a batch for
-BATCH_MATMUL, a pixel for DEPTHWISE_CONV_2D and a row for everything else, so that nothing has to be reshaped in between.
+A graph holds float32 constants and says of every tensor *how* it will be quantised, never with which numbers: those
+come from calibration. Activations are `[1, S, 1, channels]`, S being the sequence's length: in that layout a token
+is a batch for BATCH_MATMUL, a pixel for DEPTHWISE_CONV_2D and a row for everything else, so that nothing has to be
+reshaped in between.
 """
 
 from __future__ import annotations
@@ -33,8 +35,8 @@ class Op(Enum):
     MEAN = "mean"
     """mean over `axis`, kept as a dimension of 1"""
     INVERSE_DEVIATION = "inverse_deviation"
-    """(centred [1, S, 1, C], centred outliers …) → 1 / √(Σ squares / `count` + `epsilon`) [1, S, 1, 1], and for each tensor of
-    outliers that number divided by one of `factors`"""
+    """(centred [1, S, 1, C], centred outliers …) → 1 / √(Σ squares / `count` + `epsilon`) [1, S, 1, 1], and for each
+    tensor of outliers that number divided by one of `factors`"""
     MATMUL = "matmul"
     """(a [..., m, k], b [..., n, k]) → a · bᵀ"""
     SOFTMAX = "softmax"
@@ -206,7 +208,14 @@ class Graph:
         return out
 
     def inverse_deviation(
-        self, name: str, centred: Tensor, outliers: Sequence[Tensor], *, count: int, epsilon: float, factors: Sequence[float]
+        self,
+        name: str,
+        centred: Tensor,
+        outliers: Sequence[Tensor],
+        *,
+        count: int,
+        epsilon: float,
+        factors: Sequence[float],
     ) -> list[Tensor]:
         """→ the inverse deviation to multiply `centred` by, and one for each of `outliers`."""
         shape = (*centred.shape[:-1], 1)

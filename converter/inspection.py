@@ -167,8 +167,8 @@ def _executed(nodes: list[dict[str, Any]], outputs: list[int]) -> Iterator[dict[
                 producer[int(tensor)] = node
     wanted, seen = list(outputs), set()
     while wanted:
-        node = producer.get(wanted.pop())
-        if node is not None and node["index"] not in seen:
-            seen.add(node["index"])
-            wanted += [int(t) for t in node["inputs"] if t >= 0]
-            yield node
+        made_by = producer.get(wanted.pop())
+        if made_by is not None and made_by["index"] not in seen:
+            seen.add(made_by["index"])
+            wanted += [int(t) for t in made_by["inputs"] if t >= 0]
+            yield made_by

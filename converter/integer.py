@@ -32,7 +32,7 @@ class IntegerTensor:
 
     def __post_init__(self) -> None:
         if self.data is not None and (self.data.dtype != self.dtype or self.data.shape != self.shape):
-            raise ValueError(f"{self.name}: {self.data.dtype}{self.data.shape} where {self.dtype}{self.shape} is declared")
+            raise ValueError(f"{self.name}: {self.data.dtype}{self.data.shape}, declared {self.dtype}{self.shape}")
 
     @property
     def dynamic(self) -> bool:

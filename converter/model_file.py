@@ -1,4 +1,6 @@
-"""The model file: a flatbuffer with a zip archive after it, as TFLite's metadata convention has it for labels and vocabularies."""
+"""The model file: a flatbuffer with a zip archive after it, as TFLite's metadata convention has it for labels and
+vocabularies.
+"""
 
 from __future__ import annotations
 
@@ -95,14 +97,15 @@ def write(path: Path, content: bytes) -> None:
     """
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            aside = Path(file.name)
             try:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
                 os.fchmod(file.fileno(), 0o644)
-                os.replace(file.name, path)
+                aside.replace(path)
             except BaseException:
-                os.unlink(file.name)
+                aside.unlink()
                 raise
     except OSError as error:
         raise FormatError(f"{path} cannot be written: {error.strerror or error}") from error

@@ -1,7 +1,7 @@
 """The float32 network that a checkpoint holds, free of any framework's names.
 
-`checkpoint` fills these classes from a Hugging Face folder; `graph` turns them into operators. SqueezeBERT and BERT are the
-same network here: BERT is SqueezeBERT whose linear layers all have one group (Iandola et al., 2020, section 3).
+`checkpoint` fills these classes from a Hugging Face folder; `graph` turns them into operators. SqueezeBERT and BERT
+are the same network here: BERT is SqueezeBERT whose linear layers all have one group (Iandola et al., 2020, section 3).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which rearrangements the encoder's graph is built with: data, chosen by `planning` from calibration statistics.
 
-None of them changes what the network computes in exact arithmetic; each makes it lose less in 8 bits. An empty plan gives the
-plain graph. What each one gains is measured in docs/quantisation.md.
+None of them changes what the network computes in exact arithmetic; each makes it lose less in 8 bits. An empty plan
+gives the plain graph. What each one gains is measured in docs/quantisation.md.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class HiddenPlan:
     ceiling: float | None = None
     """where neurons are cut before GELU …"""
     overflow: NDArray[np.int64] = field(default_factory=_no_channels)
-    """… and which of them (within the group) reach beyond it: relu(x − ceiling) is added back to them on a side path …"""
+    """… and which of them (within the group) reach beyond it: relu(x − ceiling) is added back to them on a side path
+    …"""
     factor: float = 1.0
     """… on which it is divided by this number"""
 
@@ -43,8 +44,8 @@ class LayerPlan:
     hidden: tuple[HiddenPlan, ...] = ()
     """one per group; empty: nothing special"""
     attention_factors: tuple[float, ...] = ()
-    """one per tier of outliers: they leave the LayerNorm after the attention divided by it, which puts them on the scale of all
-    other channels"""
+    """one per tier of outliers: they leave the LayerNorm after the attention divided by it, which puts them on the
+    scale of all other channels"""
     output_factors: tuple[float, ...] = ()
     """the same for the LayerNorm after the feed-forward layers"""
 
@@ -52,8 +53,8 @@ class LayerPlan:
 @dataclass(frozen=True)
 class Plan:
     tiers: tuple[NDArray[np.int64], ...] = ()
-    """ascending channels of the residual stream that get tensors, and so scales, of their own, in sets of similar range: as many
-    from each block of channels that a grouped layer reads"""
+    """ascending channels of the residual stream that get tensors, and so scales, of their own, in sets of similar
+    range: as many from each block of channels that a grouped layer reads"""
     embedding_factors: tuple[float, ...] = ()
     layers: tuple[LayerPlan, ...] = ()
     """empty: nothing special anywhere"""

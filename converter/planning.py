@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.calibration import Observation
-from converter.network import Array, Encoder
+from converter.network import Array, Encoder, Layer
 from converter.plan import STEPS_PER_OCTAVE, HiddenPlan, LayerPlan, Plan
 
 MOST_GIANTS, MOST_OUTLIERS = 3, 10
@@ -34,17 +34,11 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
     layers = []
     for i, layer in enumerate(encoder.layers):
         name = f"layer.{i}"
-        same_groups = layer.intermediate.groups == layer.output.groups
         layers.append(
             LayerPlan(
                 query_key_balance=_balance(seen[f"{name}.attention.key"], seen[f"{name}.attention.query"]),
                 value_balance=_flatten(seen[f"{name}.attention.value"]),
-                hidden=tuple(
-                    _choose_ceiling(seen[f"{name}.feed_forward.hidden{suffix}"])
-                    for suffix in ([""] if layer.intermediate.groups == 1 else [f".{g}" for g in range(layer.intermediate.groups)])
-                )
-                if same_groups and encoder.activation.startswith("gelu")
-                else (),
+                hidden=_choose_ceilings(encoder, layer, f"{name}.feed_forward.hidden", seen),
                 attention_factors=factors[f"{name}.attention"],
                 output_factors=factors[f"{name}.feed_forward"],
             )
@@ -54,8 +48,8 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
 
 def _blocks(encoder: Encoder) -> int:
     """The least number of blocks that every layer reading the residual stream cuts it into a whole number of."""
-    readers = [linear for layer in encoder.layers for linear in (layer.query, layer.key, layer.value, layer.intermediate)]
-    return math.lcm(*(linear.groups for linear in readers))
+    readers = [(layer.query, layer.key, layer.value, layer.intermediate) for layer in encoder.layers]
+    return math.lcm(*(linear.groups for layer in readers for linear in layer))
 
 
 def _extent(seen: Observation) -> Array:
@@ -104,9 +98,7 @@ def _choose_tiers(centred: Array, normalised: Array, blocks: int) -> tuple[NDArr
 def _factors(normalised: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[tuple[float, ...]]:
     """normalised [norms, channels] → for each norm what brings each tier to the others' range."""
     others = np.delete(normalised, np.concatenate([np.empty(0, np.int64), *tiers]), axis=1).max(axis=1)
-    return [
-        tuple(_rounded(normalised[i, tier].max() / others[i]) for tier in tiers) for i in range(len(normalised))
-    ]
+    return [tuple(_rounded(normalised[i, tier].max() / others[i]) for tier in tiers) for i in range(len(normalised))]
 
 
 def _balance(key: Observation, query: Observation) -> NDArray[np.int64]:
@@ -123,12 +115,23 @@ def _flatten(value: Observation) -> NDArray[np.int64]:
 
 
 def _steps(balance: Array) -> NDArray[np.int64]:
-    return np.rint(np.log2(balance) * STEPS_PER_OCTAVE).astype(np.int64)
+    steps: NDArray[np.int64] = np.rint(np.log2(balance) * STEPS_PER_OCTAVE).astype(np.int64)
+    return steps
 
 
 def _rounded(factor: float) -> float:
     """Two digits: enough, and the same on every machine."""
     return round(max(1.0, float(factor)), 2)
+
+
+def _choose_ceilings(
+    encoder: Encoder, layer: Layer, name: str, seen: Mapping[str, Observation]
+) -> tuple[HiddenPlan, ...]:
+    groups = layer.intermediate.groups
+    if layer.output.groups != groups or not encoder.activation.startswith("gelu"):
+        return ()
+    names = [name] if groups == 1 else [f"{name}.{g}" for g in range(groups)]
+    return tuple(_choose_ceiling(seen[n]) for n in names)
 
 
 def _choose_ceiling(seen: Observation) -> HiddenPlan:

@@ -1,7 +1,7 @@
 """From float graph and calibrated ranges to the integer graph: one small lowering per operator.
 
-All activations are int8 with one scale, weights int8 with a scale per output channel and zero point 0, biases and sums of squares
-int32 (Jacob et al., 2018; the scheme of https://ai.google.dev/edge/litert/models/quantization_spec).
+All activations are int8 with one scale, weights int8 with a scale per output channel and zero point 0, biases and
+sums of squares int32 (Jacob et al., 2018; the scheme of https://ai.google.dev/edge/litert/models/quantization_spec).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from converter import deviation
 from converter.errors import QuantisationError
-from converter.graph import Graph, Op, Operator, Rule, S, Tensor
+from converter.graph import Graph, Op, Operator, Rule, Tensor
 from converter.integer import IntegerGraph, IntegerOperator, IntegerTensor, Quantisation
 
 LOWEST, HIGHEST = -128, 127
@@ -57,11 +57,11 @@ def asymmetric(low: float, high: float) -> Quantisation:
     low, high = min(low, 0.0), max(high, 0.0)
     scale = max((high - low) / (HIGHEST - LOWEST), SMALLEST_SCALE)
     zero_point = int(np.clip(round(LOWEST - low / scale), LOWEST, HIGHEST))
-    return Quantisation(np.float32([scale]), zero_point)
+    return Quantisation(np.array([scale], np.float32), zero_point)
 
 
 def symmetric(low: float, high: float) -> Quantisation:
-    return Quantisation(np.float32([max(abs(low), abs(high), SMALLEST_SCALE * HIGHEST) / HIGHEST]))
+    return Quantisation(np.array([max(abs(low), abs(high), SMALLEST_SCALE * HIGHEST) / HIGHEST], np.float32))
 
 
 class _Lowering:
@@ -95,16 +95,17 @@ class _Lowering:
                 unit = float(self.scale(centred).scale[0])
                 for aside in asides:
                     steps = max(1, math.ceil((float(self.scale(aside).scale[0]) / unit) ** 2 - 1e-6))
-                    self._scales[self.graph.representative(aside)] = Quantisation(np.float32([unit * math.sqrt(steps)]))
+                    q = Quantisation(np.array([unit * math.sqrt(steps)], np.float32))
+                    self._scales[self.graph.representative(aside)] = q
 
     def _scale_by_rule(self, key: Tensor) -> Quantisation:
         if key.rule is Rule.PROBABILITY:
-            return Quantisation(np.float32([1 / 256]), LOWEST)
+            return Quantisation(np.array([1 / 256], np.float32), LOWEST)
         if key.rule is Rule.UNIT:
-            return Quantisation(np.float32([1 / 128]), 0)
+            return Quantisation(np.array([1 / 128], np.float32), 0)
         r = self.ranges.get(key)
         if r is None or not (math.isfinite(r.low) and math.isfinite(r.high)):
-            raise QuantisationError(f"{key.name} has no finite range: is the checkpoint damaged, or the calibration text empty?")
+            raise QuantisationError(f"{key.name} has no finite range: is the checkpoint damaged?")
         return symmetric(r.low, r.high) if key.rule in (Rule.SYMMETRIC, Rule.TABLE) else asymmetric(r.low, r.high)
 
     def tensor(self, tensor: Tensor) -> IntegerTensor:
@@ -125,7 +126,7 @@ class _Lowering:
         """A constant int32 vector: a shape, a permutation, an axis."""
         if values not in self._constants:
             name = "constant." + "_".join(str(v).replace("-", "m") for v in values)
-            self._constants[values] = IntegerTensor(name, (len(values),), "int32", None, np.int32(values))
+            self._constants[values] = IntegerTensor(name, (len(values),), "int32", None, np.array(values, np.int32))
         return self._constants[values]
 
     def weight_and_bias(
@@ -135,9 +136,10 @@ class _Lowering:
         x, weight, bias = operator.inputs
         w, b = np.asarray(weight.constant, np.float64), np.asarray(bias.constant, np.float64)
         input_scale = float(self.scale(x).scale[0])
-        scale = np.abs(w.reshape(len(b), -1)).max(axis=1) / HIGHEST
-        scale = np.maximum(scale, np.maximum(np.abs(b) / (input_scale * LARGEST_BIAS), SMALLEST_SCALE)).astype(np.float32)
-        integers = np.clip(np.rint(w.reshape(len(b), -1) / scale[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
+        rows = w.reshape(len(b), -1)
+        least = np.maximum(np.abs(b) / (input_scale * LARGEST_BIAS), SMALLEST_SCALE)
+        scale = np.maximum(np.abs(rows).max(axis=1) / HIGHEST, least).astype(np.float32)
+        integers = np.clip(np.rint(rows / scale[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
         bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
         bias_integers = np.rint(b / (scale.astype(np.float64) * input_scale)).astype(np.int32)
         return (
@@ -148,7 +150,8 @@ class _Lowering:
 
 def to_int8(values: NDArray[np.float32] | NDArray[np.int32], q: Quantisation) -> NDArray[np.int8]:
     """Of a tensor with one scale."""
-    return np.clip(np.rint(values / q.scale[0]) + q.zero_point, LOWEST, HIGHEST).astype(np.int8)
+    integers: NDArray[np.int8] = np.clip(np.rint(values / q.scale[0]) + q.zero_point, LOWEST, HIGHEST).astype(np.int8)
+    return integers
 
 
 def _linear(lowering: _Lowering, operator: Operator) -> None:
