@@ -6,6 +6,7 @@ library aborts the process.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ai_edge_litert import __version__ as litert_version
 from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Environment, EnvironmentOptions, Options
 
 from edge_runtime.backends.backend import SIGNATURE, mismatch
-from edge_runtime.backends.native_log import captured, silence_exit
+from edge_runtime.backends.native_library import captured, release_freed_memory, silence_exit
 from edge_runtime.backends.weight_cache import MappedCache, WeightCache
 from edge_runtime.errors import BackendError, ModelError
 
@@ -61,53 +62,30 @@ class CompiledBackend:
         self._heads = list(heads)
         self._mapped: MappedCache | None = None
         self.weight_cache: Path | None = None
-        with captured():
-            self._environment = Environment.create(
-                options=EnvironmentOptions(
-                    runtime_path=_NO_PLUGINS, compiler_plugin_path=_NO_PLUGINS, dispatch_library_path=_NO_PLUGINS
+        try:
+            with captured():
+                self._environment = Environment.create(
+                    options=EnvironmentOptions(
+                        runtime_path=_NO_PLUGINS, compiler_plugin_path=_NO_PLUGINS, dispatch_library_path=_NO_PLUGINS
+                    )
                 )
-            )
-            model = self._load_cached(cache, np.array(probe, np.int32)) or self._load("")
-            self._network = _Network(model, self._heads)
-            self._check_interface(model)
-            # Filling a first buffer, LiteRT sets up its last parts and says so at length.
-            self._network.resize(1)
-            silence_exit()
+                model = self._load_cached(cache, np.array(probe, np.int32)) or self._load("")
+                self._network = _Network(model, self._heads)
+                # Filling a first buffer, LiteRT sets up its last parts and says so at length.
+                self._network.resize(1)
+                silence_exit()
+        except BaseException:
+            self._unmap()
+            raise
 
     def _load(self, cache_path: str) -> Any:
         options = Options(cpu_options=CpuOptions(num_threads=self._threads, xnnpack_weight_cache_path=cache_path))
         try:
-            return CompiledModel.from_file(self._path, environment=self._environment, options=options)
+            model = CompiledModel.from_file(self._path, environment=self._environment, options=options)
         except (RuntimeError, ValueError, TypeError) as error:
             raise BackendError(f"LiteRT {self.version} cannot load the network: {error}") from None
-
-    def _load_cached(self, cache: WeightCache | None, probe: NDArray[np.int32]) -> Any:
-        """The model with its weights mapped from a verified cache, or None if there can be no such cache."""
-        if cache is None:
-            return None
-        try:
-            mapped = cache.open()
-            if mapped is None:
-                cache.build(lambda path: self._pack(path, probe), Path(self._path).stat().st_size)
-                mapped = cache.open()
-            if mapped is None:
-                return None
-            model = self._load(mapped.path)
-        except BackendError:
-            return None
-        if not mapped.is_unchanged():
-            mapped.file.unlink(missing_ok=True)
-            mapped.close()
-            return None
-        self._mapped = mapped
-        self.weight_cache = mapped.file
+        self._check_interface(model)
         return model
-
-    def _pack(self, path: str, probe: NDArray[np.int32]) -> bool:
-        """Write a cache and say whether the network answers with it as it does without."""
-        self._load(path).close()
-        cached, plain = (_Network(self._load(file), self._heads).run(probe) for file in (path, ""))
-        return all(np.array_equal(one, other) for one, other in zip(cached, plain, strict=True))
 
     def _check_interface(self, model: Any) -> None:
         signatures = model.get_signature_list()
@@ -124,6 +102,34 @@ class CompiledBackend:
         if wrong:
             raise ModelError(wrong)
 
+    def _load_cached(self, cache: WeightCache | None, probe: NDArray[np.int32]) -> Any:
+        """The model with its weights mapped from a verified cache, or None if there can be no such cache."""
+        if cache is None:
+            return None
+        mapped = cache.open()
+        if mapped is None:
+            with suppress(BackendError):
+                cache.build(lambda path: self._pack(path, probe), Path(self._path).stat().st_size)
+            release_freed_memory()
+            mapped = cache.open()
+        if mapped is None:
+            return None
+        self._mapped = mapped
+        with suppress(BackendError):
+            model = self._load(mapped.path)
+            if mapped.is_unchanged():
+                self.weight_cache = mapped.file
+                return model
+        mapped.file.unlink(missing_ok=True)
+        self._unmap()
+        return None
+
+    def _pack(self, path: str, probe: NDArray[np.int32]) -> bool:
+        """Write a cache and say whether the network answers with it as it does without."""
+        self._load(path).close()
+        cached, plain = (_Network(self._load(file), self._heads).run(probe) for file in (path, ""))
+        return all(np.array_equal(one, other) for one, other in zip(cached, plain, strict=True))
+
     def run(self, ids: NDArray[np.int32], positions: NDArray[np.int32]) -> list[NDArray[np.int8]]:
         """See `backend.Backend.run`."""
         return self._network.run(ids, positions)
@@ -133,6 +139,9 @@ class CompiledBackend:
         with captured():
             self._network.close()
             self._environment.close()
+        self._unmap()
+
+    def _unmap(self) -> None:
         if self._mapped is not None:
             self._mapped.close()
             self._mapped = None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_runtime.backends.backend import mismatch
-from edge_runtime.backends.native_log import captured
+from edge_runtime.backends.native_library import captured
 from edge_runtime.errors import BackendError, ModelError
 
 if TYPE_CHECKING:

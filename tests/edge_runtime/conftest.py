@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from converter import convert
 from edge_runtime.model import Model, load
 from tests.edge_runtime import tiny_checkpoint
+
+# A busy machine is no failure.
+settings.register_profile("edge_runtime", deadline=None)
+settings.load_profile("edge_runtime")
 
 SENTENCES = (
     "turn off the kitchen lights",

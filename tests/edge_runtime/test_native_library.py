@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.backends.native_log import captured
+from edge_runtime.backends.native_library import captured
 
 
 def test_chatter_is_held_back_and_the_rest_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
