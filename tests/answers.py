@@ -20,6 +20,8 @@ import edge_runtime
 
 SENTENCES = Path(__file__).parent / "data/assistant_sentences.tsv"
 NO_COMMAND = "-"
+ROUNDING = 0.02
+"""that one step of the logits' scale may move a score"""
 
 
 def sentences() -> dict[str, set[str]]:
@@ -41,6 +43,7 @@ def answers(name: str = "assistant") -> dict[str, Any]:
             digest.update(head.encode() + np.ascontiguousarray(logits, dtype="<f4").tobytes())
         found[text] = {
             "intent": understood.intent,
+            "score": understood.score,
             "slots": [[slot.type, slot.text] for slot in understood.slots],
             "digest": digest.hexdigest(),
         }
@@ -53,9 +56,19 @@ def answers(name: str = "assistant") -> dict[str, Any]:
     }
 
 
-def labels(found: dict[str, Any]) -> dict[str, object]:
-    """What must be the same everywhere, of what `answers` returned: intents, and the slots of what is a command."""
-    return {text: answer["intent"] and (answer["intent"], answer["slots"]) for text, answer in found["answers"].items()}
+def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, object]:
+    """Sentences to which two results of `answers` give different intents, or a command different slots.
+
+    Where both scores are the same but for rounding and the threshold happens to lie between them, neither is wrong.
+    """
+    found: dict[str, object] = {}
+    for text, a in one["answers"].items():
+        b = other["answers"][text]
+        divided = (a["intent"] is None) != (b["intent"] is None) and abs(a["score"] - b["score"]) <= ROUNDING
+        slots_differ = a["intent"] is not None and a["slots"] != b["slots"]
+        if not divided and (a["intent"] != b["intent"] or slots_differ):
+            found[text] = (a, b)
+    return found
 
 
 if __name__ == "__main__":
