@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from edge_runtime import InputError, ModelError, TooLong, load
 from edge_runtime.model_file import open_model_file
+from edge_runtime.tasks.tagging import words
 from edge_runtime.tokenizer import MAX_CHARACTERS, Tokenizer
 
 CLS, SEP, UNK = 2, 3, 1
@@ -52,6 +54,14 @@ def test_known_tokens_stand_where_the_offsets_say(tokenizer: Tokenizer, text: st
         covered = text[start:end]
         if token_id != UNK and covered.isascii():
             assert covered.lower() == token.lower()
+
+
+@given(TEXTS)
+def test_words_stand_side_by_side(tokenizer: Tokenizer, text: str) -> None:
+    """The words that tags belong to lie in the text, in order, and never overlap."""
+    found = words(text, tokenizer.pieces(text))
+    assert all(0 <= word.start <= word.end <= len(text) for word in found)
+    assert all(one.end <= other.start for one, other in pairwise(found))
 
 
 @given(TEXTS, st.one_of(st.none(), TEXTS))
