@@ -27,7 +27,9 @@ STEPS = 48
 0.5 %"""
 SPREAD = 16.0
 """largest factor between the ends of a stretch; a table has at most STEPS × SPREAD entries for each"""
-MOST_STRETCHES = 4
+MOST_STRETCHES = 6
+ROUNDABLE = 64
+"""a weight so large may be rounded: that is off by less than 1 %"""
 MARGIN = 2.0
 """how far beyond the calibrated sums of squares the table reaches"""
 
@@ -97,37 +99,59 @@ def lower(
         epsilon: added to the variance.
         factors: one for each tensor of outliers.
     """
-    name = outputs[0].name
-    unit = _scale(inputs[0]) ** 2
-
-    def integers(suffix: str, *values: int) -> IntegerTensor:
-        return IntegerTensor(f"{name}.{suffix}", (len(values),), "int32", None, np.array(values, np.int32))
-
-    def apply(code: str, suffix: str, a: IntegerTensor, b: IntegerTensor, width: int = 1) -> IntegerTensor:
-        out = IntegerTensor(f"{name}.{suffix}", (*a.shape[:-1], width), "int32")
-        options = {"BATCH_MATMUL": {"adjY": True}, "SUM": {"keepDims": True}}.get(code, {})
-        emit(code, [a, b], [out], **options)
-        return out
-
-    squares = apply("BATCH_MATMUL", "squares", inputs[0], inputs[0])
-    for i, x in enumerate(inputs[1:]):
-        aside = apply("BATCH_MATMUL", f"squares.aside.{i}", x, x)
-        weight = round(_scale(x) ** 2 / unit)
-        if weight > 1:
-            aside = apply("MUL", f"squares.aside.{i}.weighted", aside, integers(f"squares.aside.{i}.weight", weight))
-        squares = apply("ADD", f"squares.total.{i}", squares, aside)
-
+    build = _Builder(emit, outputs[0].name)
+    squares, unit = _sum_of_squares(build, inputs)
     index_of = Index.spanning(*(count * (1 / r**2 - epsilon) / unit for r in (high, low)))
     stretches = len(index_of.caps)
-    capped = apply("MINIMUM", "capped", squares, integers("caps", *index_of.caps), stretches)
-    index = apply("FLOOR_DIV", "index", capped, integers("steps", *index_of.steps), stretches)
+    capped = build.apply("MINIMUM", "capped", squares, build.integers("caps", *index_of.caps), stretches)
+    index = build.apply("FLOOR_DIV", "index", capped, build.integers("steps", *index_of.steps), stretches)
     if stretches > 1:
-        index = apply("SUM", "index.total", index, integers("index.axis", 3))
+        index = build.apply("SUM", "index.total", index, build.integers("index.axis", 3))
     inverse = 1 / np.sqrt(index_of.table() * unit / count + epsilon)
-    for out, divisor in zip(outputs, (1.0, *factors), strict=True):
+    for out, factor in zip(outputs, (1.0, *factors), strict=True):
         q = _quantisation(out)
-        table = np.clip(np.rint(inverse / divisor / q.scale[0]) + q.zero_point, -128, 127).astype(np.int8)
+        table = np.clip(np.rint(inverse / factor / q.scale[0]) + q.zero_point, -128, 127).astype(np.int8)
         emit("GATHER", [IntegerTensor(f"{out.name}.table", table.shape, "int8", q, table), index], [out])
+
+
+@dataclass(frozen=True)
+class _Builder:
+    """Appends operators on int32 tensors with few numbers per token."""
+
+    emit: Emit
+    name: str
+
+    def integers(self, suffix: str, *values: int) -> IntegerTensor:
+        return IntegerTensor(f"{self.name}.{suffix}", (len(values),), "int32", None, np.array(values, np.int32))
+
+    def apply(self, code: str, suffix: str, a: IntegerTensor, b: IntegerTensor, width: int = 1) -> IntegerTensor:
+        out = IntegerTensor(f"{self.name}.{suffix}", (*a.shape[:-1], width), "int32")
+        options = {"BATCH_MATMUL": {"adjY": True}, "SUM": {"keepDims": True}}.get(code, {})
+        self.emit(code, [a, b], [out], **options)
+        return out
+
+
+def _sum_of_squares(build: _Builder, inputs: list[IntegerTensor]) -> tuple[IntegerTensor, float]:
+    """→ int32 [1, S, 1, 1] over the channels of all inputs, and the real number that 1 stands for."""
+    unit = _scale(inputs[0]) ** 2
+    weights = [round(_scale(x) ** 2 / unit) for x in inputs]
+    # squares are at most 128², and their weighted sum must stay below 2³¹
+    divisor = sum(x.shape[-1] * 128**2 * w for x, w in zip(inputs, weights, strict=True)) // 2**31 + 1
+    parts = []
+    for i, (x, weight) in enumerate(zip(inputs, weights, strict=True)):
+        name = f"squares.{i}"
+        part = build.apply("BATCH_MATMUL", name, x, x)
+        rounded = weight >= ROUNDABLE * divisor
+        factor = round(weight / divisor) if rounded else weight
+        if factor > 1:
+            part = build.apply("MUL", f"{name}.weighted", part, build.integers(f"{name}.weight", factor))
+        if divisor > 1 and not rounded:
+            part = build.apply("FLOOR_DIV", f"{name}.divided", part, build.integers(f"{name}.divisor", divisor))
+        parts.append(part)
+    total = parts[0]
+    for i, part in enumerate(parts[1:], 1):
+        total = build.apply("ADD", f"squares.{i}.total", total, part)
+    return total, unit * divisor
 
 
 def _quantisation(tensor: IntegerTensor) -> Quantisation:

@@ -131,9 +131,11 @@ def _score(head: Head, pairs: list[tuple[Array, Array]]) -> HeadScore:
 
 
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
-    """Of each row; two rows of zeros are equal."""
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    cosine: NDArray[np.float64] = np.where(norms > 0, (a * b).sum(axis=1) / np.maximum(norms, 1e-30), 1.0)
+    """Of each row; a row of zeros is like nothing but another one."""
+    lengths = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    product = lengths[0] * lengths[1]
+    both_zero = (lengths[0] == 0) & (lengths[1] == 0)
+    cosine: NDArray[np.float64] = np.where(product > 0, (a * b).sum(axis=1) / np.maximum(product, 1e-30), both_zero)
     return cosine
 
 

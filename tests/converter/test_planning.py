@@ -1,0 +1,92 @@
+"""The choice of a plan from what calibration saw."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converter import calibration, encoder, planning
+from converter.checkpoint import read
+from converter.network import LayerNorm, Network
+from converter.plan import Plan
+from tests.converter.random_checkpoint import make
+
+TEXTS = ["turn off the light", "é e 中", "the lights , turn", "Off", "e é e é light ##s"]
+
+
+def plan_of(network: Network) -> Plan:
+    graph = encoder.build(network)
+    seen = calibration.observe(graph, calibration.encode(network, TEXTS, 20))
+    return planning.choose_plan(network.encoder, {t.name: o for t, o in seen.items()})
+
+
+def with_outliers(network: Network, channels: list[int], factor: float) -> Network:
+    """The same network with some channels of the residual stream blown up."""
+    scale = np.ones(network.encoder.hidden_size, np.float32)
+    scale[channels] = factor
+
+    def blow_up(norm: LayerNorm) -> LayerNorm:
+        return replace(norm, gamma=norm.gamma * scale, beta=norm.beta * scale)
+
+    e = network.encoder
+    layers = tuple(
+        replace(
+            layer,
+            attention_norm=blow_up(layer.attention_norm),
+            output_norm=blow_up(layer.output_norm),
+            attention_output=replace(layer.attention_output, weight=layer.attention_output.weight * scale[:, None]),
+            output=replace(layer.output, weight=layer.output.weight * scale[:, None]),
+        )
+        for layer in e.layers
+    )
+    return replace(network, encoder=replace(e, word_embeddings=e.word_embeddings * scale, layers=layers))
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_outliers_are_found(tmp_path: Path, groups: int) -> None:
+    """Channels far above the others are taken out, as many from each block that a grouped layer reads."""
+    config = dict.fromkeys(("q_groups", "k_groups", "v_groups", "intermediate_groups", "output_groups"), groups)
+    make(tmp_path, "SqueezeBertModel", hidden_size=96, embedding_size=96, intermediate_size=96, **config)
+    plan = plan_of(with_outliers(read(tmp_path), [5, 50], 40.0))
+    taken = np.concatenate(plan.tiers)
+    assert {5, 50} <= set(taken.tolist())
+    for tier in plan.tiers:
+        assert (np.diff(tier) > 0).all()
+        assert len(set(np.bincount(tier // (96 // groups), minlength=groups).tolist())) == 1
+
+
+def test_factors_match_tiers(tmp_path: Path) -> None:
+    """Every norm has one factor per tier, none below 1."""
+    make(tmp_path, "SqueezeBertModel")
+    plan = plan_of(with_outliers(read(tmp_path), [3], 30.0))
+    factors = [plan.embedding_factors, *(f for p in plan.layers for f in (p.attention_factors, p.output_factors))]
+    assert len(plan.layers) == 2
+    assert all(len(f) == len(plan.tiers) and min(f, default=1) >= 1 for f in factors)
+
+
+def test_few_neurons_get_a_side_path(tmp_path: Path) -> None:
+    """A hidden neuron that overshoots is cut and gets a side path; its group's ceiling stays where GELU is linear."""
+    make(tmp_path, "SqueezeBertModel", intermediate_size=256)
+    network = read(tmp_path)
+    first = network.encoder.layers[0].intermediate
+    small = np.full_like(first.bias, 0.05)
+    small[70] = 4.0
+    layer = replace(
+        network.encoder.layers[0], intermediate=replace(first, weight=first.weight * small[:, None], bias=small)
+    )
+    network = replace(network, encoder=replace(network.encoder, layers=(layer, network.encoder.layers[1])))
+    hidden = plan_of(network).layers[0].hidden
+    assert len(hidden) == 4
+    assert hidden[1].overflow.tolist() == [70 - 64]
+    assert hidden[1].ceiling is not None
+    assert hidden[1].ceiling >= planning.LEAST_CEILING
+    assert hidden[0].ceiling is None
+
+
+def test_different_groups_get_no_side_path(tmp_path: Path) -> None:
+    """Where the layers around GELU are grouped differently there is no side path to choose."""
+    make(tmp_path, "SqueezeBertModel", output_groups=2)
+    assert all(layer.hidden == () for layer in plan_of(read(tmp_path)).layers)
