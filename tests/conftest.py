@@ -1,8 +1,9 @@
-"""What the marked groups of tests need, found through the environment. Missing is an error, not a skip."""
+"""A cache of the tests' own, and what the marked groups need, named by the environment: missing is an error, no skip."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,15 @@ def named_by(variable: str, what: str) -> Path:
     if not value or not Path(value).exists():
         raise pytest.UsageError(f"{variable} must name {what} (CONTRIBUTING.md); it is {value or 'unset'}")
     return Path(value).absolute()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test touches the user's own weight cache, or is told by the user's environment which backend to take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGE_RUNTIME_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("EDGE_RUNTIME_BACKEND", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
