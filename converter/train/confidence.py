@@ -65,6 +65,13 @@ def calibrate(logits: Floats, expected: Ints, outside: Floats | None = None, ref
     return Confidence(temperature, threshold, refused_outside, float(np.mean(scores[right] < threshold)))
 
 
+def share_refused(logits: Floats, confidence: Confidence, refusal: int | None = None) -> float:
+    """The share of texts, by their logits [texts, labels], that are refused by the threshold or by their label."""
+    scores, labels = _best(logits, confidence.temperature)
+    refused = scores < confidence.threshold
+    return float(np.mean(refused if refusal is None else refused | (labels == refusal)))
+
+
 def fit_temperature(logits: Floats, expected: Ints) -> float:
     """The temperature of the least negative log-likelihood, searched by golden section within `TEMPERATURES`."""
     low, high = np.log(TEMPERATURES)

@@ -62,7 +62,13 @@ def read_corpus(path: Path, renaming: Renaming | None = None) -> Corpus:
         examples = _read_table(path, renaming)
     else:
         raise TrainingError(f"{path} does not exist; give a folder with seq.in and label, or a text<TAB>label file")
-    return Corpus(f"{path.resolve().parent.name}/{path.resolve().name}", examples)
+    return Corpus(source_name(path), examples)
+
+
+def source_name(path: Path) -> str:
+    """What scores and the model's card call a folder ("hwu64/train") or a file ("reviews.tsv") of data."""
+    full = path.resolve()
+    return f"{full.parent.name}/{full.name}" if path.is_dir() else full.name
 
 
 def read_texts(path: Path, labels: Collection[str] | None = None) -> tuple[str, ...]:

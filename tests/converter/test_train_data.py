@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from converter.checkpoint.tokenizer import wordpiece
 from converter.errors import TrainingError
 from converter.train.augmentation import exchange, slot_values, with_digits
-from converter.train.confidence import RIGHT_ANSWERS_REFUSED, calibrate, fit_temperature
+from converter.train.confidence import RIGHT_ANSWERS_REFUSED, Confidence, calibrate, fit_temperature, share_refused
 from converter.train.corpus import Example, Renaming, read_corpus, read_renaming, read_texts
 from converter.train.encoding import IGNORED, Encoded, batches, collect_labels, encode, punctuate
 from converter.train.gibberish import LONGEST_TEXT, gibberish
@@ -359,6 +359,14 @@ def test_threshold_with_a_label_for_refusals() -> None:
     confidence = calibrate(logits, expected, outside=6.0 * np.eye(3)[[2] * 10], refusal=2)
     assert confidence.refused_out_of_scope == 1.0
     assert confidence.refused_right == 0.0
+
+
+def test_share_refused() -> None:
+    """A text is refused by its label, or by a calibrated probability below the threshold."""
+    logits = np.log([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]])
+    confidence = Confidence(temperature=1.0, threshold=0.5, refused_out_of_scope=None, refused_right=0.0)
+    assert share_refused(logits, confidence) == 0.25
+    assert share_refused(logits, confidence, refusal=2) == 0.5
 
 
 def test_threshold_where_nothing_is_right() -> None:
