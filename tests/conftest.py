@@ -1,4 +1,4 @@
-"""A cache of the tests' own, and what the marked groups need, named by the environment: missing is an error, no skip."""
+"""A cache of the tests' own, and what the marked groups need, named by the environment; missing is an error."""
 
 from __future__ import annotations
 
