@@ -40,7 +40,8 @@ class Options:
     """texts that belong to no label: trained as a label of their own, and some set aside to measure the refusals.
 
     They do not set the threshold: foreign texts of a kind that was trained are told by their label, with a threshold
-    near 0, and those of other kinds would then be let through (assistant on clinc150's oos_valid: 33 % refused, not 78 %).
+    near 0, and those of other kinds would then be let through (33 % of clinc150's oos_valid refused by the assistant,
+    not 78 %).
     """
     out_of_scope_validation: Sequence[Path] = ()
     """texts of kinds that are not trained, by which the threshold is set; all their labels count"""
