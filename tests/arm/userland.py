@@ -153,12 +153,15 @@ def _download_packages(architecture: Architecture, work: Path) -> list[Path]:
     # -c is read after this machine's own configuration and so wins over it; the variable APT_CONFIG would lose.
     apt = ["apt-get", "-qq", "-c", str(configuration)]
     # A source that cannot be read (a mirror being updated) matters only when a package is missing because of it.
-    subprocess.run([*apt, "update"], check=False)
+    update = subprocess.run([*apt, "update"], check=False, capture_output=True, text=True)
     done = subprocess.run(
         [*apt, "-y", "--download-only", "install", *architecture.packages], check=False, stdout=subprocess.DEVNULL
     )
     if done.returncode:
-        raise UserlandError(f"apt could not fetch Python 3.11 for {architecture.name}; its sources must be Debian 12's")
+        told = f"\n{update.stderr}" if update.returncode else ""
+        raise UserlandError(
+            f"apt could not fetch Python 3.11 for {architecture.name}; its sources must be Debian 12's{told}"
+        )
     return sorted((work / "cache/archives").glob("*.deb"))
 
 
