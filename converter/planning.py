@@ -14,7 +14,7 @@ from converter.plan import STEPS_PER_OCTAVE, HiddenPlan, LayerPlan, Plan
 
 MOST_GIANTS, MOST_OUTLIERS = 3, 10
 """channels in the two tiers of outliers, per block of channels"""
-COST_OF_CHANNEL, COST_OF_TIER = 0.02, 0.15
+COST_OF_CHANNEL, COST_OF_TIER = 0.02, 0.4
 """what taking a channel out, and a tier of channels, must gain: the logarithm of the noise left"""
 LEAST_CEILING = 4.0
 """relu(x − c) + GELU(min(x, c)) differs from GELU(x) by at most c · (1 − Φ(c)): 1.3e−4 at 4"""

@@ -11,6 +11,7 @@ from converter import flatbuffer
 from converter.errors import QuantisationError
 from converter.execution import execute
 from converter.graph import Graph, Op, Rule, S
+from converter.inspection import inspect
 from converter.integer import Quantisation
 from converter.quantisation import Range, asymmetric, quantise, symmetric, to_int8
 
@@ -118,3 +119,19 @@ def test_values_saturate() -> None:
     """What lies outside the range becomes the nearest end."""
     q = Quantisation(np.array([0.5], np.float32), 10)
     assert to_int8(np.array([-1e9, 1e9, 0.25, 1.0], np.float32), q).tolist() == [-128, 127, 10, 12]
+
+
+def test_tiny_terms_stay_with_xnnpack(tmp_path: Path) -> None:
+    """A term a million times smaller than the sum does not push the addition out of XNNPACK."""
+    table = np.random.default_rng(2).normal(size=(8, WIDTH)).astype(np.float32)
+    graph = Graph()
+    rows = graph.reshape("rows", graph.input("ids"), (1, S, 1))
+    words = graph.gather("words", table, rows)
+    mean = graph.mean("mean", words, axis=3)
+    graph.outputs.append(graph.binary(Op.SUBTRACT, "difference", words, mean))
+    ranges = {"words": Range(-3, 3), "words.table": Range(-3, 3), "mean": Range(-1e-6, 1e-6), "difference": Range(-3, 3)}
+    named = {graph.representative(t): ranges[t.name] for t in graph.tensors() if t.name in ranges}
+    (tmp_path / "sum.tflite").write_bytes(flatbuffer.write(quantise(graph, named), "test"))
+    delegation = inspect(tmp_path / "sum.tflite").delegation
+    assert delegation is not None
+    assert "SUB" not in delegation.undelegated
