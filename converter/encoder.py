@@ -71,7 +71,7 @@ class Features:
 
 def build(network: Network, plan: Plan | None = None) -> Graph:
     """The graph of `network` with inputs `ids` and `positions` and one output per head, named as the head."""
-    graph = Graph()
+    graph = Graph(network.max_length)
     plan = plan or Plan()
     x = _embeddings(graph, network.encoder, plan)
     for index, layer in enumerate(network.encoder.layers):
@@ -132,8 +132,9 @@ def _attention(
     k = heads_of("key", key, None, Rule.SYMMETRIC, (1, 0, 2))
     v = heads_of("value", value, None, Rule.SYMMETRIC, (1, 2, 0))
     scores = graph.matmul(f"{name}.scores", q, k)  # [heads, S, S]
-    probabilities = graph.softmax(f"{name}.probabilities", scores)
-    context = graph.matmul(f"{name}.context.heads", probabilities, v)  # [heads, S, size]
+    probabilities, rest = graph.softmax(f"{name}.probabilities", scores, graph.inputs[1])
+    context = graph.matmul(f"{name}.context.shares", probabilities, v)  # [heads, S, size]
+    context = graph.binary(Op.MULTIPLY, f"{name}.context.heads", context, rest)
     context = graph.transpose(f"{name}.context.transposed", context, (1, 0, 2))
     context = graph.reshape(f"{name}.context", context, (1, S, 1, hidden))
     return _blocks(graph, f"{name}.context", context, output.groups, value_balance), output

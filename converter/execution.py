@@ -11,6 +11,7 @@ from scipy.special import erf
 
 from converter.graph import Graph, Op, Operator, Tensor
 from converter.network import Array
+from converter.softmax import normaliser
 
 Observer = Callable[[Tensor, Array], None]
 
@@ -63,9 +64,8 @@ def _inverse_deviation(operator: Operator, *centred: Array) -> tuple[Array, ...]
     return tuple((inverse / f).astype(np.float32) for f in (1.0, *a["factors"]))  # type: ignore[misc]
 
 
-def _softmax(_: Operator, x: Array) -> tuple[Array]:
-    e = np.exp(x - x.max(axis=-1, keepdims=True))
-    return (e / e.sum(axis=-1, keepdims=True),)
+def _row_normaliser(_: Operator, x: Array, __: NDArray[np.int32]) -> tuple[Array, Array]:
+    return normaliser(x.sum(axis=-1, keepdims=True))
 
 
 def _gelu(operator: Operator, x: Array) -> tuple[Array]:
@@ -89,7 +89,9 @@ _EVALUATE: dict[Op, Callable[..., tuple[NDArray[Any], ...]]] = {
     Op.MEAN: lambda o, x: (x.mean(axis=o.attributes["axis"], keepdims=True),),
     Op.INVERSE_DEVIATION: _inverse_deviation,
     Op.MATMUL: lambda _, a, b: (a @ b.swapaxes(-1, -2),),
-    Op.SOFTMAX: _softmax,
+    Op.ROW_MAXIMUM: lambda _, x: (x.max(axis=-1, keepdims=True),),
+    Op.EXPONENTIAL: lambda _, x: (np.exp(x),),
+    Op.ROW_NORMALISER: _row_normaliser,
     Op.GELU: _gelu,
     Op.TANH: lambda _, x: (np.tanh(x),),
     Op.RELU: lambda _, x: (np.maximum(x, 0),),

@@ -39,7 +39,13 @@ class Op(Enum):
     tensor of outliers that number divided by one of `factors`"""
     MATMUL = "matmul"
     """(a [..., m, k], b [..., n, k]) → a · bᵀ"""
-    SOFTMAX = "softmax"
+    ROW_MAXIMUM = "row_maximum"
+    """of the last dimension, kept as 1"""
+    EXPONENTIAL = "exponential"
+    """of x ≤ 0"""
+    ROW_NORMALISER = "row_normaliser"
+    """(x [..., S], positions) → 1 / Σ x of the last dimension, as two factors [..., 1]: a power of two, and a number from
+    ½ to 1 (smaller only where the sum is above 256)"""
     GELU = "gelu"
     """`approximate`: the tanh form"""
     TANH = "tanh"
@@ -62,8 +68,12 @@ class Rule(Enum):
     """from its calibrated range"""
     SYMMETRIC = "symmetric"
     """from its calibrated range, zero point 0"""
-    PROBABILITY = "probability"
-    """0 … 255/256, as SOFTMAX demands"""
+    SHARE = "share"
+    """0 … 1"""
+    POWER_OF_TWO = "power_of_two"
+    """1, ½ … 1/128, all of them exact"""
+    NOT_POSITIVE = "not_positive"
+    """≤ 0 on the scale of what it is the difference of"""
     UNIT = "unit"
     """−1 … 127/128, as TANH demands"""
     TABLE = "table"
@@ -103,7 +113,9 @@ class Operator:
 class Graph:
     """Operators in the order of execution. The methods named after operators append one and return its result."""
 
-    def __init__(self) -> None:
+    def __init__(self, longest: int = 512) -> None:
+        self.longest = longest
+        """tokens of a sequence"""
         self.inputs: list[Tensor] = []
         self.outputs: list[Tensor] = []
         self.operators: list[Operator] = []
@@ -229,10 +241,22 @@ class Graph:
         self.append(Op.MATMUL, (a, b), (out,))
         return out
 
-    def softmax(self, name: str, x: Tensor) -> Tensor:
-        out = self.tensor(name, x.shape, Rule.PROBABILITY)
-        self.append(Op.SOFTMAX, (x,), (out,))
-        return out
+    def softmax(self, name: str, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """→ eˣ of each row on a scale that makes its sum 1 to 2, and the factor [..., 1] that is still missing.
+
+        `positions` is the input of that name: where the integers' sums take their length from.
+        """
+        column = (*x.shape[:-1], 1)
+        largest = self.tensor(f"{name}.largest", column)
+        self.share(x, largest)
+        self.append(Op.ROW_MAXIMUM, (x,), (largest,))
+        difference = self.binary(Op.SUBTRACT, f"{name}.difference", x, largest, Rule.NOT_POSITIVE)
+        power = self.tensor(f"{name}.exponential", x.shape, Rule.SHARE)
+        self.append(Op.EXPONENTIAL, (difference,), (power,))
+        shift = self.tensor(f"{name}.shift", column, Rule.POWER_OF_TWO)
+        rest = self.tensor(f"{name}.rest", column, Rule.SHARE)
+        self.append(Op.ROW_NORMALISER, (power, positions), (shift, rest))
+        return self.binary(Op.MULTIPLY, name, power, shift, Rule.SHARE), rest
 
     def activation(self, kind: str, name: str, x: Tensor) -> Tensor:
         """`kind`: gelu, gelu_new (the tanh form), tanh or relu."""

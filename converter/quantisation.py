@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from converter import deviation
+from converter import deviation, softmax
 from converter.errors import QuantisationError
 from converter.graph import Graph, Op, Operator, Rule, Tensor
 from converter.integer import IntegerGraph, IntegerOperator, IntegerTensor, Quantisation
@@ -77,6 +77,8 @@ class _Lowering:
         self._tensors: dict[Tensor, IntegerTensor] = {}
         self._scales: dict[Tensor, Quantisation] = {}
         self._constants: dict[tuple[int, ...], IntegerTensor] = {}
+        self._minuend = {o.outputs[0]: o.inputs[0] for o in graph.operators if o.op is Op.SUBTRACT}
+        self.row_normaliser: softmax.RowNormaliser | None = None
 
     def emit(
         self, code: str, inputs: list[IntegerTensor], outputs: list[IntegerTensor], **options: int | float | bool
@@ -91,7 +93,7 @@ class _Lowering:
         return self._scales[key]
 
     def widen_terms(self) -> None:
-        """Keep the terms of a sum within the ratios of scales that XNNPACK takes; a term so small has steps to spare."""
+        """Keep the terms of a sum within the ratios of scales that XNNPACK takes: a tiny term has steps to spare."""
         for operator in self.graph.operators:
             if operator.op in (Op.ADD, Op.SUBTRACT):
                 least = float(self.scale(operator.outputs[0]).scale[0]) * SMALLEST_TERM
@@ -113,10 +115,14 @@ class _Lowering:
                     self._scales[self.graph.representative(aside)] = q
 
     def _scale_by_rule(self, key: Tensor) -> Quantisation:
-        if key.rule is Rule.PROBABILITY:
-            return Quantisation(np.array([1 / 256], np.float32), LOWEST)
+        if key.rule is Rule.SHARE:
+            return softmax.SHARE
+        if key.rule is Rule.POWER_OF_TWO:
+            return softmax.POWER_OF_TWO
         if key.rule is Rule.UNIT:
             return Quantisation(np.array([1 / 128], np.float32), 0)
+        if key.rule is Rule.NOT_POSITIVE:
+            return Quantisation(self.scale(self._minuend[key]).scale, HIGHEST)
         r = self.ranges.get(key)
         if r is None or not (math.isfinite(r.low) and math.isfinite(r.high)):
             raise QuantisationError(f"{key.name} has no finite range: is the checkpoint damaged?")
@@ -226,6 +232,18 @@ def _plain(code: str, **options: int | float | bool) -> Callable[..., None]:
     return lower
 
 
+def _exponential(lowering: _Lowering, operator: Operator) -> None:
+    softmax.lower_exponential(lowering.emit, lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0]))
+
+
+def _row_normaliser(lowering: _Lowering, operator: Operator) -> None:
+    powers, positions = (lowering.tensor(t) for t in operator.inputs)
+    shift, rest = (lowering.tensor(t) for t in operator.outputs)
+    if lowering.row_normaliser is None:
+        lowering.row_normaliser = softmax.RowNormaliser(lowering.emit, positions, lowering.graph.longest)
+    lowering.row_normaliser.lower(lowering.emit, powers, shift, rest)
+
+
 def _gelu(lowering: _Lowering, operator: Operator) -> None:
     _plain("GELU", approximate=bool(operator.attributes["approximate"]))(lowering, operator)
 
@@ -240,7 +258,9 @@ _LOWER: dict[Op, Callable[[_Lowering, Operator], None]] = {
     Op.MEAN: _with_indices("MEAN", lambda o: (int(o.attributes["axis"] or 0),), keepDims=True),  # type: ignore[arg-type]
     Op.INVERSE_DEVIATION: _inverse_deviation,
     Op.MATMUL: _plain("BATCH_MATMUL", adjY=True),
-    Op.SOFTMAX: _plain("SOFTMAX", beta=1.0),
+    Op.ROW_MAXIMUM: _with_indices("REDUCE_MAX", lambda o: (len(o.inputs[0].shape) - 1,), keepDims=True),
+    Op.EXPONENTIAL: _exponential,
+    Op.ROW_NORMALISER: _row_normaliser,
     Op.GELU: _gelu,
     Op.TANH: _plain("TANH"),
     Op.RELU: _plain("RELU"),

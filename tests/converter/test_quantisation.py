@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -129,7 +131,12 @@ def test_tiny_terms_stay_with_xnnpack(tmp_path: Path) -> None:
     words = graph.gather("words", table, rows)
     mean = graph.mean("mean", words, axis=3)
     graph.outputs.append(graph.binary(Op.SUBTRACT, "difference", words, mean))
-    ranges = {"words": Range(-3, 3), "words.table": Range(-3, 3), "mean": Range(-1e-6, 1e-6), "difference": Range(-3, 3)}
+    ranges = {
+        "words": Range(-3, 3),
+        "words.table": Range(-3, 3),
+        "mean": Range(-1e-6, 1e-6),
+        "difference": Range(-3, 3),
+    }
     named = {graph.representative(t): ranges[t.name] for t in graph.tensors() if t.name in ranges}
     (tmp_path / "sum.tflite").write_bytes(flatbuffer.write(quantise(graph, named), "test"))
     delegation = inspect(tmp_path / "sum.tflite").delegation

@@ -1,0 +1,87 @@
+"""Softmax in integers from operators that XNNPACK runs: SOFTMAX itself is left to a kernel four times slower on x86.
+
+e^(x − largest x) is ELU of a number ≤ 0, plus 1. The sum of each row is taken exactly in int32 and divided out in two
+steps: by a power of two, which keeps each weight as exact as 8 bits allow, and, after the weights have met the values,
+by what is left.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from converter.deviation import Emit
+from converter.integer import IntegerTensor, Quantisation
+from converter.network import Array
+
+STEPS = 255
+SHARE = Quantisation(np.array([1 / STEPS], np.float32), -128)
+"""0 … 1"""
+POWER_OF_TWO = Quantisation(np.array([1 / 128], np.float32), -128)
+"""1, ½ … 1/128"""
+LEAST_POWER = 1 / 128
+LARGEST_TABLE = 1 << 17
+"""entries; a table for 512 tokens, looked up with the sum itself"""
+
+
+def normaliser(sums: Array) -> tuple[Array, Array]:
+    """1 / sums, sums ≥ 1, as a power of two and the rest."""
+    power = np.maximum(np.exp2(-np.floor(np.log2(np.maximum(sums, 1)))), LEAST_POWER)
+    return power.astype(np.float32), (1 / sums / power).astype(np.float32)
+
+
+def lower_exponential(emit: Emit, x: IntegerTensor, out: IntegerTensor) -> None:
+    """eˣ for x ≤ 0 as ELU(x) + 1; the sum moves the zero point and no integer."""
+    elu = IntegerTensor(f"{out.name}.elu", x.shape, "int8", Quantisation(SHARE.scale, 127))
+    emit("ELU", [x], [elu])
+    one = IntegerTensor(f"{out.name}.one", (1,), "int8", SHARE, np.array([127], np.int8))
+    emit("ADD", [elu, one], [out])
+
+
+class RowNormaliser:
+    """Lowers every ROW_NORMALISER of a graph; what they share is emitted once."""
+
+    def __init__(self, emit: Emit, positions: IntegerTensor, longest: int) -> None:
+        """`longest`: tokens of a sequence."""
+        zero = IntegerTensor("softmax.zero", (1,), "int32", None, np.array([0], np.int32))
+        zeros = IntegerTensor("softmax.zeros", positions.shape, "int32")
+        emit("MINIMUM", [positions, zero], [zeros])
+        one = IntegerTensor(
+            "softmax.one", (1,), "int8", Quantisation(np.array([1], np.float32)), np.array([1], np.int8)
+        )
+        flat = IntegerTensor("softmax.ones.flat", positions.shape, "int8", one.quantisation)
+        emit("GATHER", [one, zeros], [flat])
+        shape = np.array([1, 1, -1], np.int32)
+        self._ones = IntegerTensor("softmax.ones", (1, 1, -1), "int8", one.quantisation)
+        emit("RESHAPE", [flat, IntegerTensor("softmax.ones.shape", (3,), "int32", None, shape)], [self._ones])
+        # with an int32 result BATCH_MATMUL takes integers as they are: zero points are added here
+        length = IntegerTensor("softmax.length", (1, 1, 1), "int32")
+        emit("BATCH_MATMUL", [self._ones, self._ones], [length], adjY=True)
+        zero_point = IntegerTensor("softmax.zero_point", (1,), "int32", None, np.array([-SHARE.zero_point], np.int32))
+        self._zero_points = IntegerTensor("softmax.zero_points", (1, 1, 1), "int32")
+        emit("MUL", [length, zero_point], [self._zero_points])
+        self._step = -(-longest * STEPS // LARGEST_TABLE)
+        sums = (np.arange(longest * STEPS // self._step + 1) + (self._step > 1) / 2) * self._step / STEPS
+        power, rest = normaliser(np.maximum(sums, 1).astype(np.float32))
+        self._power, self._rest = (
+            _table(n, v, q) for n, v, q in (("power", power, POWER_OF_TWO), ("rest", rest, SHARE))
+        )
+
+    def lower(self, emit: Emit, x: IntegerTensor, power: IntegerTensor, rest: IntegerTensor) -> None:
+        """x [..., S] → its rows' normalisers [..., 1]."""
+        integers = IntegerTensor(f"{x.name}.integers", power.shape, "int32")
+        emit("BATCH_MATMUL", [x, self._ones], [integers], adjY=True)
+        sums = IntegerTensor(f"{x.name}.sum", power.shape, "int32")
+        emit("ADD", [integers, self._zero_points], [sums])
+        if self._step > 1:
+            step = IntegerTensor(f"{x.name}.step", (1,), "int32", None, np.array([self._step], np.int32))
+            index = IntegerTensor(f"{x.name}.index", power.shape, "int32")
+            emit("FLOOR_DIV", [sums, step], [index])
+            sums = index
+        emit("GATHER", [self._power, sums], [power])
+        emit("GATHER", [self._rest, sums], [rest])
+
+
+def _table(name: str, values: NDArray[np.float32], q: Quantisation) -> IntegerTensor:
+    integers = np.clip(np.rint(values / q.scale[0]) + q.zero_point, -128, 127).astype(np.int8)
+    return IntegerTensor(f"softmax.{name}", integers.shape, "int8", q, integers)
