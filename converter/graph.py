@@ -44,8 +44,8 @@ class Op(Enum):
     EXPONENTIAL = "exponential"
     """of x ≤ 0"""
     ROW_NORMALISER = "row_normaliser"
-    """(x [..., S], positions) → 1 / Σ x of the last dimension, as two factors [..., 1]: a power of two, and a number from
-    ½ to 1 (smaller only where the sum is above 256)"""
+    """(x [..., S], positions) → 1 / Σ x of the last dimension, as two factors [..., 1]: a power of two, and a number
+    from ½ to 1 (smaller only where the sum is above 256)"""
     GELU = "gelu"
     """`approximate`: the tanh form"""
     TANH = "tanh"
