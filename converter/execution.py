@@ -65,7 +65,7 @@ def _inverse_deviation(operator: Operator, *centred: Array) -> tuple[Array, ...]
 
 
 def _row_normaliser(_: Operator, x: Array, __: NDArray[np.int32]) -> tuple[Array, Array]:
-    return normaliser(x.sum(axis=-1, keepdims=True))
+    return normaliser(np.exp(x).sum(axis=-1, keepdims=True))
 
 
 def _gelu(operator: Operator, x: Array) -> tuple[Array]:

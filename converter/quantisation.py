@@ -237,11 +237,11 @@ def _exponential(lowering: _Lowering, operator: Operator) -> None:
 
 
 def _row_normaliser(lowering: _Lowering, operator: Operator) -> None:
-    powers, positions = (lowering.tensor(t) for t in operator.inputs)
+    x, positions = (lowering.tensor(t) for t in operator.inputs)
     shift, rest = (lowering.tensor(t) for t in operator.outputs)
     if lowering.row_normaliser is None:
         lowering.row_normaliser = softmax.RowNormaliser(lowering.emit, positions, lowering.graph.longest)
-    lowering.row_normaliser.lower(lowering.emit, powers, shift, rest)
+    lowering.row_normaliser.lower(lowering.emit, x, shift, rest)
 
 
 def _gelu(lowering: _Lowering, operator: Operator) -> None:

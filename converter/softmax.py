@@ -14,14 +14,17 @@ from converter.deviation import Emit
 from converter.integer import IntegerTensor, Quantisation
 from converter.network import Array
 
-STEPS = 255
-SHARE = Quantisation(np.array([1 / STEPS], np.float32), -128)
+SHARE = Quantisation(np.array([1 / 255], np.float32), -128)
 """0 … 1"""
+SUMMAND = Quantisation(np.array([1 / 128], np.float32), 0)
+"""−1 … 0, where BATCH_MATMUL sums up: with an int32 result some versions of it heed zero points and others do not"""
+STEPS = 128
+"""of SUMMAND in 1"""
 POWER_OF_TWO = Quantisation(np.array([1 / 128], np.float32), -128)
 """1, ½ … 1/128"""
 LEAST_POWER = 1 / 128
 LARGEST_TABLE = 1 << 17
-"""entries; a table for 512 tokens, looked up with the sum itself"""
+"""entries; up to 1,024 tokens it is looked up with the sum itself"""
 
 
 def normaliser(sums: Array) -> tuple[Array, Array]:
@@ -54,32 +57,31 @@ class RowNormaliser:
         shape = np.array([1, 1, -1], np.int32)
         self._ones = IntegerTensor("softmax.ones", (1, 1, -1), "int8", one.quantisation)
         emit("RESHAPE", [flat, IntegerTensor("softmax.ones.shape", (3,), "int32", None, shape)], [self._ones])
-        # with an int32 result BATCH_MATMUL takes integers as they are: zero points are added here
         length = IntegerTensor("softmax.length", (1, 1, 1), "int32")
         emit("BATCH_MATMUL", [self._ones, self._ones], [length], adjY=True)
-        zero_point = IntegerTensor("softmax.zero_point", (1,), "int32", None, np.array([-SHARE.zero_point], np.int32))
-        self._zero_points = IntegerTensor("softmax.zero_points", (1, 1, 1), "int32")
-        emit("MUL", [length, zero_point], [self._zero_points])
-        self._step = -(-longest * STEPS // LARGEST_TABLE)
-        sums = (np.arange(longest * STEPS // self._step + 1) + (self._step > 1) / 2) * self._step / STEPS
-        power, rest = normaliser(np.maximum(sums, 1).astype(np.float32))
-        self._power, self._rest = (
-            _table(n, v, q) for n, v, q in (("power", power, POWER_OF_TWO), ("rest", rest, SHARE))
-        )
+        steps = IntegerTensor("softmax.steps", (1,), "int32", None, np.array([STEPS], np.int32))
+        self._length = IntegerTensor("softmax.length.steps", (1, 1, 1), "int32")
+        emit("MUL", [length, steps], [self._length])
+        self._divisor = -(-longest * STEPS // LARGEST_TABLE)
+        sums = np.arange(longest * STEPS // self._divisor + 1) + (0.5 if self._divisor > 1 else 0.0)
+        power, rest = normaliser(np.maximum(sums * self._divisor / STEPS, 1).astype(np.float32))
+        self._power, self._rest = _table("power", power, POWER_OF_TWO), _table("rest", rest, SHARE)
 
     def lower(self, emit: Emit, x: IntegerTensor, power: IntegerTensor, rest: IntegerTensor) -> None:
-        """x [..., S] → its rows' normalisers [..., 1]."""
-        integers = IntegerTensor(f"{x.name}.integers", power.shape, "int32")
-        emit("BATCH_MATMUL", [x, self._ones], [integers], adjY=True)
-        sums = IntegerTensor(f"{x.name}.sum", power.shape, "int32")
-        emit("ADD", [integers, self._zero_points], [sums])
-        if self._step > 1:
-            step = IntegerTensor(f"{x.name}.step", (1,), "int32", None, np.array([self._step], np.int32))
-            index = IntegerTensor(f"{x.name}.index", power.shape, "int32")
-            emit("FLOOR_DIV", [sums, step], [index])
-            sums = index
-        emit("GATHER", [self._power, sums], [power])
-        emit("GATHER", [self._rest, sums], [rest])
+        """x [..., S] ≤ 0 → the normalisers [..., 1] of its rows: Σ eˣ = S + Σ ELU(x)."""
+        elu = IntegerTensor(f"{power.name}.elu", x.shape, "int8", SUMMAND)
+        emit("ELU", [x], [elu])
+        sums = IntegerTensor(f"{power.name}.elu.sum", power.shape, "int32")
+        emit("BATCH_MATMUL", [elu, self._ones], [sums], adjY=True)
+        index = IntegerTensor(f"{power.name}.sum", power.shape, "int32")
+        emit("ADD", [sums, self._length], [index])
+        if self._divisor > 1:
+            divisor = IntegerTensor(f"{power.name}.divisor", (1,), "int32", None, np.array([self._divisor], np.int32))
+            thinned = IntegerTensor(f"{power.name}.index", power.shape, "int32")
+            emit("FLOOR_DIV", [index, divisor], [thinned])
+            index = thinned
+        emit("GATHER", [self._power, index], [power])
+        emit("GATHER", [self._rest, index], [rest])
 
 
 def _table(name: str, values: NDArray[np.float32], q: Quantisation) -> IntegerTensor:

@@ -15,16 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import edge_runtime
 
 SENTENCES = Path(__file__).parent / "data/assistant_sentences.tsv"
 NO_COMMAND = "-"
-ROUNDING = 0.02
-"""that one step of the logits' scale may move a score"""
-TIED = 2
-"""steps: kernels that differ by one in each of two labels may turn them round"""
 
 
 def sentences() -> dict[str, set[str]]:
@@ -49,7 +44,6 @@ def answers(name: str = "assistant") -> dict[str, Any]:
             "intent": understood.intent,
             "score": understood.score,
             "slots": [[slot.type, slot.text] for slot in understood.slots],
-            "steps": steps_apart(outputs["slots"][1:-1]),
             "digest": digest.hexdigest(),
         }
     info = model.info
@@ -61,25 +55,12 @@ def answers(name: str = "assistant") -> dict[str, Any]:
     }
 
 
-def steps_apart(logits: NDArray[np.float32]) -> int:
-    """By how many steps of their scale the two best labels of the least certain row differ: all are multiples of it."""
-    second, best = np.sort(logits, axis=1)[:, -2:].T
-    return round(float((best - second).min() / np.diff(np.unique(logits)).min()))
-
-
 def differences(one: dict[str, Any], other: dict[str, Any]) -> dict[str, object]:
-    """Sentences to which two results of `answers` give different intents, or a command different slots.
-
-    Ties that rounding decides are no difference: scores that are the same but for rounding with the threshold between
-    them, and slots of a sentence in which some word has two labels no more than `TIED` apart.
-    """
+    """Sentences to which two results of `answers` give different intents or slots."""
     found: dict[str, object] = {}
     for text, a in one["answers"].items():
         b = other["answers"][text]
-        divided = (a["intent"] is None) != (b["intent"] is None) and abs(a["score"] - b["score"]) <= ROUNDING
-        tied = min(a["steps"], b["steps"]) <= TIED
-        slots_differ = a["intent"] is not None and not tied and a["slots"] != b["slots"]
-        if not divided and (a["intent"] != b["intent"] or slots_differ):
+        if (a["intent"], a["slots"]) != (b["intent"], b["slots"]):
             found[text] = (a, b)
     return found
 
