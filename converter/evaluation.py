@@ -116,7 +116,8 @@ def _score(head: Head, pairs: list[tuple[Array, Array]]) -> HeadScore:
         cosines = np.array([_cosine(g.T, e.T).min() for g, e in pairs])
         agreement: float | None = float(np.mean([np.mean(g.argmax(axis=0) == e.argmax(axis=0)) for g, e in pairs]))
     else:
-        cosines = _cosine(got, expected)
+        # one number has no direction: those of all texts together have
+        cosines = _cosine(got, expected) if expected.shape[1] > 1 else _cosine(got.T, expected.T)
         choosable = head.kind in ("classification", "tagging", "fill") and expected.shape[1] > 1
         agreement = float(np.mean(got.argmax(axis=1) == expected.argmax(axis=1))) if choosable else None
     spread = float(((expected - expected.mean(axis=0)) ** 2).sum()) or 1.0
