@@ -220,7 +220,8 @@ class Model:
         return classification.rank(mean(windows, logits[head.name]), head, top_k)
 
     def understand(self, text: str) -> Understanding:
-        """The intent of a text, None where it is not recognised, and its slots.
+        """The intent of a text and its slots; an intent of None and no slots where it is not recognised (`tag` finds
+        entities in any text).
 
         Raises:
             NoSuchHead: the model lacks a classification head or a tagging head beside it.
@@ -231,7 +232,8 @@ class Model:
         pieces = self._pieces(text)
         windows, logits = self._read(pieces)
         intent, score = classification.recognise(mean(windows, logits[intents.name]), intents)
-        return Understanding(intent, score, tuple(self._entities(text, pieces, windows, logits, slots)))
+        found = [] if intent is None else self._entities(text, pieces, windows, logits, slots)
+        return Understanding(intent, score, tuple(found))
 
     def tag(self, text: str) -> list[Entity]:
         """The entities in a text, in its order.

@@ -55,3 +55,11 @@ def test_tflite_runtime_agrees(tflite_python: Path) -> None:
     other = json.loads(subprocess.check_output([tflite_python, "-m", "tests.answers"], env=environment))
     assert (litert()["backend"], other["backend"]) == ("litert-compiled", "tflite-runtime")
     assert differences(litert(), other) == {}
+
+
+def test_no_slots_without_an_intent() -> None:
+    """A text that is not recognised has no slots; what entities it holds is for `tag` to say."""
+    given = litert()["answers"].values()
+    assert any(answer["intent"] is None for answer in given)
+    assert sum(bool(answer["slots"]) for answer in given) > len(given) / 2
+    assert all(answer["slots"] == [] for answer in given if answer["intent"] is None)

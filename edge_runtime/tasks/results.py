@@ -44,6 +44,7 @@ class Understanding:
     score: float
     """calibrated probability of the likeliest intent, recognised or not, 0 to 1"""
     slots: tuple[Entity, ...]
+    """in the text's order; none where the intent was not recognised"""
 
     def to_json(self) -> dict[str, Any]:
         return {"intent": self.intent, "score": self.score, "slots": [slot.to_json() for slot in self.slots]}

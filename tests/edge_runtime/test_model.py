@@ -49,13 +49,14 @@ def test_task_of_each_kind(models: Mapping[str, Path], name: str, task: str) -> 
 
 
 def test_understand(assistant: Model) -> None:
-    """An utterance gives an intent or none, a probability, and slots that lie in the text."""
-    found = assistant.understand(TEXT)
-    labels = assistant.classify(TEXT, top_k=9)
-    assert found.score == labels[0].score
-    recognised = labels[0].score >= 0.2 and labels[0].label != "none"
-    assert found.intent == (labels[0].label if recognised else None)
-    assert list(found.slots) == assistant.tag(TEXT)
+    """An utterance gives an intent with its slots, or none without slots, and a probability."""
+    for text in (TEXT, "hello", "play o in berlin", "the kitchen lights and paris", "42", "off off off"):
+        found = assistant.understand(text)
+        labels = assistant.classify(text, top_k=9)
+        assert found.score == labels[0].score
+        recognised = labels[0].score >= 0.2 and labels[0].label != "none"
+        assert found.intent == (labels[0].label if recognised else None)
+        assert list(found.slots) == (assistant.tag(text) if recognised else [])
 
 
 def test_classify(models: Mapping[str, Path]) -> None:
