@@ -20,20 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from converter.graph import Graph, Op, Rule, S, Tensor
+from converter.linear import Operand, apply, blocks, fold, linear_of, scale_rows, suffix_of, without_bias
 from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Network
 from converter.plan import HiddenPlan, LayerPlan, Plan, balance
-
-
-@dataclass(frozen=True)
-class Operand:
-    """What one group of a linear layer reads: real input channel `channels[i]` is the sum of `scale[i]` × column i."""
-
-    tensor: Tensor
-    """[…, columns]"""
-    channels: NDArray[np.int64]
-    """[columns] input channels of the whole layer"""
-    scale: Array
-    """[columns]"""
 
 
 @dataclass
@@ -63,7 +52,7 @@ class Features:
             scale = np.concatenate([np.full(len(c) // groups, f, np.float32) for c, f in factors])
             self._operands[groups] = []
             for g in range(groups):
-                tensor = graph.concat(f"{self.name}.joined{suffix}{_suffix(g, groups)}", [p[g] for p in pieces])
+                tensor = graph.concat(f"{self.name}.joined{suffix}{suffix_of(g, groups)}", [p[g] for p in pieces])
                 held = np.concatenate([c[g] for c in channels])
                 self._operands[groups].append(Operand(tensor, held, self.gamma[held] * scale))
         return self._operands[groups]
@@ -118,16 +107,16 @@ def _attention(
     size = hidden // heads
     query_balance, value_balance = balance(plan.query_key_balance, hidden), balance(plan.value_balance, hidden)
     output = layer.attention_output
-    output = replace(output, bias=output.bias + _apply(output, layer.value.bias + _apply(layer.value, x.beta)))
+    output = replace(output, bias=output.bias + apply(output, layer.value.bias + apply(layer.value, x.beta)))
 
     def heads_of(part: str, linear: Linear, offset: Array | None, rule: Rule, permutation: tuple[int, ...]) -> Tensor:
-        y = _linear(graph, f"{name}.{part}", x.operands(graph, linear.groups), linear, offset, rule=rule)
+        y = linear_of(graph, f"{name}.{part}", x.operands(graph, linear.groups), linear, offset, rule=rule)
         y = graph.reshape(f"{name}.{part}.heads", y, (S, heads, size))
         return graph.transpose(f"{name}.{part}.transposed", y, permutation)
 
-    query = _scale_rows(layer.query, query_balance / np.float32(math.sqrt(size)))
-    key = _without_bias(_scale_rows(layer.key, np.reciprocal(query_balance)))
-    value = _without_bias(_scale_rows(layer.value, np.reciprocal(value_balance)))
+    query = scale_rows(layer.query, query_balance / np.float32(math.sqrt(size)))
+    key = without_bias(scale_rows(layer.key, np.reciprocal(query_balance)))
+    value = without_bias(scale_rows(layer.value, np.reciprocal(value_balance)))
     q = heads_of("query", query, x.beta, Rule.ASYMMETRIC, (1, 0, 2))
     k = heads_of("key", key, None, Rule.SYMMETRIC, (1, 0, 2))
     v = heads_of("value", value, None, Rule.SYMMETRIC, (1, 2, 0))
@@ -137,7 +126,7 @@ def _attention(
     context = graph.binary(Op.MULTIPLY, f"{name}.context.heads", context, rest)
     context = graph.transpose(f"{name}.context.transposed", context, (1, 0, 2))
     context = graph.reshape(f"{name}.context", context, (1, S, 1, hidden))
-    return _blocks(graph, f"{name}.context", context, output.groups, value_balance), output
+    return blocks(graph, f"{name}.context", context, output.groups, value_balance), output
 
 
 def _feed_forward(
@@ -148,8 +137,8 @@ def _feed_forward(
     plan = plan or (HiddenPlan(),) * groups
     read: list[Operand] = []
     for g, operand in enumerate(x.operands(graph, groups)):
-        p, prefix = plan[g], f"{name}.hidden{_suffix(g, groups)}"
-        weight, bias = _fold(first, g, operand, x.beta)
+        p, prefix = plan[g], f"{name}.hidden{suffix_of(g, groups)}"
+        weight, bias = fold(first, g, operand, x.beta)
         channels = np.arange(len(bias)) + g * len(bias)
         scale = np.ones(len(bias), np.float32)
         y = graph.linear(prefix, operand.tensor, weight, bias, ceiling=p.ceiling)
@@ -168,7 +157,7 @@ def _feed_forward(
     if any(len(p.overflow) for p in plan):
         raise ValueError("a side path needs as many groups after the activation as before it")
     joined = graph.concat(f"{name}.hidden.joined", [o.tensor for o in read])
-    return _blocks(graph, f"{name}.hidden", joined, layer.output.groups, np.ones(joined.shape[-1], np.float32))
+    return blocks(graph, f"{name}.hidden", joined, layer.output.groups, np.ones(joined.shape[-1], np.float32))
 
 
 def _add_and_normalise(
@@ -178,7 +167,7 @@ def _add_and_normalise(
     output = replace(output, bias=output.bias + x.beta)
     sums = []
     for i, (part, channels, factor) in enumerate(zip(x.parts, x.channels, (1.0, *x.factors), strict=True)):
-        branch = _linear(graph, f"{name}.output{_tier(i)}", read, output, None, rows=channels)
+        branch = linear_of(graph, f"{name}.output{_tier(i)}", read, output, None, rows=channels)
         gamma = x.gamma[channels] * np.float32(factor)
         residual = graph.channel_affine(f"{name}.residual{_tier(i)}", part, gamma, np.zeros_like(gamma))
         sums.append(graph.binary(Op.ADD, f"{name}.sum{_tier(i)}", branch, residual))
@@ -227,24 +216,24 @@ def _head(graph: Graph, head: Head, x: Features) -> Tensor:
     if head.pooling is not None:
         x = _pool(graph, f"{head.name}.pooled", head.pooling, x)
     if head.pooler is not None:
-        y = _linear(graph, f"{head.name}.pooler", x.operands(graph, head.pooler.groups), head.pooler, x.beta)
+        y = linear_of(graph, f"{head.name}.pooler", x.operands(graph, head.pooler.groups), head.pooler, x.beta)
         plain = _plain(graph.activation("tanh", f"{head.name}.pooler.tanh", y))
     elif head.transform is not None:
-        y = _linear(graph, f"{head.name}.transform", x.operands(graph, head.transform.groups), head.transform, x.beta)
+        y = linear_of(graph, f"{head.name}.transform", x.operands(graph, head.transform.groups), head.transform, x.beta)
         assert head.transform_activation is not None and head.transform_norm is not None
         y = graph.activation(head.transform_activation, f"{head.name}.transform.activated", y)
         plain = _normalise(graph, f"{head.name}.transform", [y], [np.arange(y.shape[-1])], head.transform_norm, ())
     else:
         plain = x
     if head.classifier is not None:
-        return _linear(graph, name, plain.operands(graph, head.classifier.groups), head.classifier, plain.beta)
+        return linear_of(graph, name, plain.operands(graph, head.classifier.groups), head.classifier, plain.beta)
     if plain is not x:
         return plain.parts[0]
     if len(x.parts) == 1:
         return graph.channel_affine(name, x.parts[0], x.gamma, x.beta)
     # the channels have to go back to their places: a product with a permuted diagonal matrix, whose weights are exact
     hidden = len(x.gamma)
-    return _linear(graph, name, x.operands(graph, 1), Linear(np.eye(hidden, dtype=np.float32), x.beta), None)
+    return linear_of(graph, name, x.operands(graph, 1), Linear(np.eye(hidden, dtype=np.float32), x.beta), None)
 
 
 def _pool(graph: Graph, name: str, pooling: str, x: Features) -> Features:
@@ -260,68 +249,6 @@ def _plain(tensor: Tensor) -> Features:
     width = tensor.shape[-1]
     ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
     return Features(tensor.name, [tensor], [np.arange(width)], (), ones, zeros)
-
-
-# -- linear layers
-
-
-def _linear(
-    graph: Graph,
-    name: str,
-    read: list[Operand],
-    linear: Linear,
-    offset: Array | None,
-    *,
-    rows: NDArray[np.int64] | None = None,
-    rule: Rule = Rule.ASYMMETRIC,
-) -> Tensor:
-    """`linear` of what `read` holds plus `offset` [in]; only the output channels `rows` (ascending) if given."""
-    block = len(linear.bias) // linear.groups
-    parts = []
-    for g, operand in enumerate(read):
-        weight, bias = _fold(linear, g, operand, offset)
-        if rows is not None:
-            chosen = rows[(rows >= g * block) & (rows < (g + 1) * block)] - g * block
-            weight, bias = weight[chosen], bias[chosen]
-        if len(bias):
-            suffix = "" if len(read) == 1 else f".{g}"
-            parts.append(graph.linear(f"{name}{suffix}", operand.tensor, weight, bias, rule=rule))
-    return graph.concat(name, parts)
-
-
-def _fold(linear: Linear, group: int, operand: Operand, offset: Array | None) -> tuple[Array, Array]:
-    """Weight [out / groups, columns] and bias [out / groups] of one group for the columns of `operand`."""
-    weight = np.split(linear.weight, linear.groups)[group]
-    bias = np.split(linear.bias, linear.groups)[group]
-    if offset is not None:
-        bias = bias + weight @ np.split(offset, linear.groups)[group]
-    inside = operand.channels - group * linear.weight.shape[1]
-    return weight[:, inside] * operand.scale, bias
-
-
-def _blocks(graph: Graph, name: str, x: Tensor, groups: int, scale: Array) -> list[Operand]:
-    """`x` cut into `groups` blocks of channels."""
-    channels = np.split(np.arange(x.shape[-1]), groups)
-    parts = graph.split(f"{name}.of{groups}", x, groups)
-    return [Operand(t, c, scale[c]) for t, c in zip(parts, channels, strict=True)]
-
-
-def _apply(linear: Linear, x: Array) -> Array:
-    """The product with one vector x [in] → [out], no bias."""
-    blocks = zip(np.split(linear.weight, linear.groups), np.split(x, linear.groups), strict=True)
-    return np.concatenate([weight @ part for weight, part in blocks])
-
-
-def _scale_rows(linear: Linear, scale: Array) -> Linear:
-    return replace(linear, weight=linear.weight * scale[:, None], bias=linear.bias * scale)
-
-
-def _without_bias(linear: Linear) -> Linear:
-    return replace(linear, bias=np.zeros_like(linear.bias))
-
-
-def _suffix(group: int, groups: int) -> str:
-    return "" if groups == 1 else f".{group}"
 
 
 def _tier(index: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.answers import answers, differences
+from tests.answers import KERNELS_DIFFER, answers, differences
 from tests.arm.count import count
 from tests.arm.emulation import Userland
 
@@ -68,8 +68,8 @@ def test_backend(board: Board) -> None:
 
 @pytest.mark.parametrize("board", BOARDS, ids=str)
 def test_labels(board: Board) -> None:
-    """Each board gives every test sentence the intent and slots that the workstation gives it."""
-    assert differences(workstation(), ask(board)) == {}
+    """Each board gives each sentence the workstation's intent, and its slots but for ties that rounding decides."""
+    assert differences(workstation(), ask(board), KERNELS_DIFFER) == {}
 
 
 @pytest.mark.parametrize(
