@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -14,11 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from converter import card, checkpoint, encoder, evaluation, flatbuffer, inspection, model_file, planning
 from converter.calibration import LONGEST, MOST_TEXTS, choose_ranges, default_texts, encode, observe, read_texts
-from converter.errors import CalibrationError
+from converter.errors import CalibrationError, FormatError
 from converter.inspection import Inspection
 from converter.network import Network
 from converter.plan import Plan
 from converter.quantisation import quantise
+from edge_runtime.manifest import NAME
 
 HELD_OUT = 8
 """one text in so many is not calibrated on but measured with …"""
@@ -47,10 +50,10 @@ class Report:
 
 
 def convert(
-    source: Path,
-    output: Path,
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
     *,
-    calibration: Path | None = None,
+    calibration: str | os.PathLike[str] | None = None,
     heads: Sequence[str] | None = None,
     name: str | None = None,
     progress: Progress | None = None,
@@ -63,14 +66,22 @@ def convert(
         calibration: texts, one per line (text<TAB>text is a pair); a general English sample by default. A few
             hundred lines like those that the model will see are enough.
         heads: which heads of a base model to make (`converter.checkpoint.read`).
-        name: the model's name in its manifest; the output's file name by default.
+        name: the model's name in its manifest: letters, digits and `._-`; made from the output's file name by default.
         progress: called as the work goes on.
 
     Raises:
         ConverterError: with what is wrong and where.
     """
+    source, output = Path(source), Path(output)
+    texts = None if calibration is None else Path(calibration)
+    # what can be told at once is not found out after minutes of work
+    checked = _name(output.stem) if name is None else name
+    if not NAME.fullmatch(checked):
+        raise FormatError(f"{name!r} is no model's name: use up to 100 letters, digits, '.', '_' and '-'")
+    if not output.parent.is_dir():
+        raise FormatError(f"{output} cannot be written: there is no folder {output.parent}")
     with threadpool_limits(limits=1, user_api="blas"):
-        return _convert(source, output, calibration, heads, name or output.stem, progress or (lambda *_: None))
+        return _convert(source, output, texts, heads, checked, progress or (lambda *_: None))
 
 
 def _convert(
@@ -129,6 +140,11 @@ def _convert(
     report = Report(inspection.inspect(output), accuracy, len(samples), tokens, tiers, _overflow_neurons(plan))
     say("report", 1, 1)
     return report
+
+
+def _name(stem: str) -> str:
+    """A file name as a model's name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "model"
 
 
 def split(lines: Sequence[str]) -> tuple[list[str], list[str]]:

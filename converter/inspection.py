@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -62,12 +63,13 @@ class Inspection:
         return asdict(self)
 
 
-def inspect(path: Path) -> Inspection:
+def inspect(path: str | os.PathLike[str]) -> Inspection:
     """Read a TFLite file.
 
     Raises:
         FormatError: it is none, or is damaged.
     """
+    path = Path(path)
     flatbuffer, entries = model_file.read(path)
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))

@@ -54,5 +54,3 @@ class IntegerGraph:
     inputs: list[IntegerTensor]
     outputs: list[IntegerTensor]
     operators: list[IntegerOperator]
-    origin: dict[str, str] = field(default_factory=dict)
-    """name of an integer tensor → name of the float graph's tensor that it stands for"""

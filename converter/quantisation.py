@@ -52,7 +52,7 @@ def quantise(graph: Graph, ranges: Ranges) -> IntegerGraph:
         _LOWER[operator.op](lowering, operator)
     inputs = [lowering.tensor(t) for t in graph.inputs]
     outputs = [lowering.tensor(t) for t in graph.outputs]
-    return IntegerGraph(inputs, outputs, lowering.operators, lowering.origin)
+    return IntegerGraph(inputs, outputs, lowering.operators)
 
 
 def asymmetric(low: float, high: float) -> Quantisation:
@@ -73,7 +73,6 @@ class _Lowering:
     def __init__(self, graph: Graph, ranges: Ranges) -> None:
         self.graph, self.ranges = graph, ranges
         self.operators: list[IntegerOperator] = []
-        self.origin: dict[str, str] = {}
         self._tensors: dict[Tensor, IntegerTensor] = {}
         self._scales: dict[Tensor, Quantisation] = {}
         self._constants: dict[tuple[int, ...], IntegerTensor] = {}
@@ -138,7 +137,6 @@ class _Lowering:
             q = self.scale(tensor)
             data = None if tensor.constant is None else to_int8(tensor.constant, q)
             result = IntegerTensor(tensor.name, tensor.shape, "int8", q, data)
-        self.origin[tensor.name] = tensor.name
         self._tensors[tensor] = result
         return result
 

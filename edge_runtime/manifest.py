@@ -27,7 +27,8 @@ MAX_VOCABULARY = 1 << 24
 Kind = Literal["classification", "tagging", "answer", "fill", "choice", "embedding", "hidden", "pooled"]
 Dimension = int | Literal["S"]
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+"""of a model or a head: a file name and a word of the wire protocol, whatever the system"""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"(\d{1,6})\.(\d{1,6})\.(\d{1,6})")
 _PER_TOKEN = {"tagging", "answer", "fill", "hidden"}
@@ -106,7 +107,7 @@ def parse(text: bytes, runtime_version: str) -> Manifest:
     max_length = fields.integer("max_length", 3, MAX_TOKENS)
     vocabulary = architecture.integer("vocabulary", 1, MAX_VOCABULARY)
     return Manifest(
-        name=fields.match("name", _NAME),
+        name=fields.match("name", NAME),
         minimum_runtime=minimum,
         flatbuffer_size=flatbuffer.integer("size", 8, 1 << 31),
         flatbuffer_sha256=flatbuffer.match("sha256", _DIGEST),
@@ -137,7 +138,7 @@ def _heads(fields: _Fields, vocabulary: int) -> tuple[Head, ...]:
 
 
 def _head(name: str, place: int, fields: _Fields, vocabulary: int) -> Head:
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         raise ModelError(f"manifest.json: {name[:100]!r} cannot be a head's name")
     kind = fields.string("kind")
     if kind not in get_args(Kind):

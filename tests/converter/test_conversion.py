@@ -157,9 +157,25 @@ def test_bad_input_is_named(checkpoint_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CalibrationError, match="absent"):
         converter.convert(checkpoint_folder, tmp_path / "m.tflite", calibration=tmp_path / "absent")
     with pytest.raises(FormatError, match=r"m\.tflite"):
-        converter.convert(checkpoint_folder, tmp_path / "nowhere" / "m.tflite")
+        converter.convert(tmp_path / "no checkpoint either", tmp_path / "nowhere" / "m.tflite")
     assert issubclass(FormatError, ConverterError)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_name_comes_from_the_file(checkpoint_folder: Path, tmp_path: Path) -> None:
+    """A file name that is no model's name is made one, so that the runtime takes the file; paths may be strings."""
+    output = tmp_path / "my (new) model é.tflite"
+    converter.convert(str(checkpoint_folder), str(output))
+    with edge_runtime.load(output) as model:
+        assert model.info.name == "my-new-model"
+    assert converter.inspect(str(output)).name == "my-new-model"
+
+
+@pytest.mark.parametrize("name", ["", "two words", "-x", "a" * 101, "é"])
+def test_unusable_names_are_refused_at_once(tmp_path: Path, name: str) -> None:
+    """A name that the runtime would refuse is an error before anything is read."""
+    with pytest.raises(FormatError, match="name"):
+        converter.convert(tmp_path / "nowhere", tmp_path / "m.tflite", name=name)
 
 
 def test_failed_conversion_keeps_the_older_file(checkpoint_folder: Path, tmp_path: Path) -> None:
