@@ -1,0 +1,1 @@
+"""The daemon: `edge-runtime serve`."""
