@@ -35,8 +35,8 @@ class Process:
     """memory that no file stands behind (RssAnon): what the process takes from the others"""
     cpu_seconds: float | None
     """user and system time of all threads"""
-    descriptors: int | None
-    """open ones"""
+    open_descriptors: int | None
+    """files, sockets and so on"""
     started: float | None
     """Unix time, seconds"""
 
@@ -53,7 +53,7 @@ def process(pid: int | str = "self", proc: Path = PROC) -> Process:
         resident_bytes=_kib(status.get("VmRSS")),
         private_bytes=_kib(status.get("RssAnon")),
         cpu_seconds=None if user is None or system is None else user + system,
-        descriptors=_entries(folder / "fd"),
+        open_descriptors=_entries(folder / "fd"),
         started=None if since_boot is None or booted is None else booted + since_boot,
     )
 

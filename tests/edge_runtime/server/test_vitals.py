@@ -21,18 +21,18 @@ def test_own_process() -> None:
     used = os.times()
     assert found.cpu_seconds == pytest.approx(used.user + used.system, abs=0.2)
     assert found.started is not None and 0 <= time.time() - found.started < 24 * 3600
-    assert process(os.getpid()).descriptors == found.descriptors
+    assert process(os.getpid()).open_descriptors == found.open_descriptors
 
 
 def test_descriptors_are_counted() -> None:
     """Each descriptor that is opened counts one, and the count itself leaves none open."""
-    before = process().descriptors
+    before = process().open_descriptors
     assert before is not None
     reading, writing = os.pipe()
-    assert process().descriptors == before + 2
+    assert process().open_descriptors == before + 2
     os.close(reading)
     os.close(writing)
-    assert process().descriptors == before
+    assert process().open_descriptors == before
 
 
 def test_another_process() -> None:
@@ -41,7 +41,7 @@ def test_another_process() -> None:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None and child.stdout.readline() == b"up\n"
         found = process(child.pid)
-        assert found.descriptors == 3 and found.private_bytes
+        assert found.open_descriptors == 3 and found.private_bytes
         child.communicate()
     assert process(child.pid) == Process(None, None, None, None, None)
 
