@@ -34,8 +34,10 @@ if TYPE_CHECKING:
         UnknownModel,
     )
     from edge_runtime.model import Model, ModelInfo, load
+    from edge_runtime.streaming.stream import Stream
     from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding
     from edge_runtime.tokenizer import Encoding
+    from edge_runtime.windows import Window
 
 __all__ = [
     "Answer",
@@ -57,10 +59,12 @@ __all__ = [
     "NoSuchHead",
     "Overloaded",
     "ServerError",
+    "Stream",
     "TooLong",
     "Unavailable",
     "Understanding",
     "UnknownModel",
+    "Window",
     "__version__",
     "load",
 ]
@@ -88,6 +92,8 @@ _HOME = {
     **dict.fromkeys(("Model", "ModelInfo", "load"), "edge_runtime.model"),
     **dict.fromkeys(("Answer", "Choice", "Entity", "Filling", "Label", "Understanding"), "edge_runtime.tasks.results"),
     "Encoding": "edge_runtime.tokenizer",
+    "Stream": "edge_runtime.streaming.stream",
+    "Window": "edge_runtime.windows",
 }
 
 

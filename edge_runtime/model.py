@@ -16,6 +16,7 @@ from edge_runtime.engine import Engine, Tokens
 from edge_runtime.errors import BackendError, InputError, ModelError, NoSuchHead
 from edge_runtime.manifest import Head, Kind
 from edge_runtime.model_file import ModelFile, find, open_model_file
+from edge_runtime.streaming.stream import Stream
 from edge_runtime.tasks import answering, classification, filling, tagging
 from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding
 from edge_runtime.tokenizer import Encoding, Pieces, Tokenizer
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 MAX_THREADS = 64
 """more than any board has cores"""
+
+STREAM_WINDOW = 128
+"""tokens of a stream's window, unless told otherwise: as much as a board reads in a tenth of a second"""
 
 _OPERATIONS: Mapping[Kind, str] = {
     "classification": "classify",
@@ -206,6 +210,27 @@ class Model:
         if self._overflow == "window":
             return tokenizer.join(first, second)
         return cut(tokenizer, first, second, self._manifest.max_length, self._overflow)[0].encoding
+
+    def stream(self, window: int | None = None, overlap: int = 0, question: str | None = None) -> Stream:
+        """Tokenise a text that arrives as bytes, cut anywhere, into windows; memory does not grow with the text.
+
+        Args:
+            window: tokens of each window, special ones (and the question's) included; left out: what the model takes,
+                `STREAM_WINDOW` at most.
+            overlap: tokens of the text that each window shares with the one before.
+            question: the first text of a pair, repeated in every window; the stream is the second.
+
+        Raises:
+            InputError: an argument is out of range.
+            TooLong: the question leaves no room in a window.
+            ModelError: the tokenizer is none whose text can be cut.
+        """
+        longest = self._manifest.max_length
+        if window is None:
+            window = min(longest, STREAM_WINDOW)
+        elif isinstance(window, int) and window > longest:
+            raise InputError(f"window is {window} and the model takes {longest} tokens")
+        return Stream(self._tokenizer, window, overlap, None if question is None else self._pieces(question))
 
     def classify(self, text: str, pair: str | None = None, top_k: int = 3) -> list[Label]:
         """The likeliest labels of a text or a pair, likeliest first, with calibrated probabilities.

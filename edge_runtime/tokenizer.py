@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from edge_runtime.errors import InputError, ModelError, TooLong
+from edge_runtime.streaming.lexicon import Lexicon
 
 MAX_CHARACTERS = 1 << 20
 """of one text; tokenising more takes seconds and hundreds of MB, on a board with 512 MB"""
@@ -144,6 +146,15 @@ class Tokenizer:
     def special_tokens(self, *, pair: bool) -> int:
         """How many special tokens `join` adds."""
         return (self._pair if pair else self._single).cost
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """What streams tokenise by.
+
+        Raises:
+            ModelError: this tokenizer's text cannot be cut.
+        """
+        return Lexicon(self._tokenizer)
 
     def token(self, token_id: int) -> str:
         """A token's text, with a continuation's leading `##` where the vocabulary has one."""

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from edge_runtime.errors import InputError, TooLong
+from edge_runtime.streaming.excerpt import Excerpt
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge_runtime.tokenizer import Encoding, Pieces, Tokenizer
+    from edge_runtime.tokenizer import Encoding, Offset, Pieces, Tokenizer
 
 Overflow = Literal["error", "truncate", "window"]
 
@@ -27,6 +28,7 @@ MAX_WINDOWS = 256
 """a bound on how long one request may take: half a minute on a Raspberry Pi 4"""
 _OVERLAP = 4
 """windows overlap by one part in so many: every phrase shorter than that stands whole in one of them"""
+_NOTHING = Excerpt()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,25 @@ class Window:
     encoding: Encoding
     start: int
     stop: int
+    index: int = 0
+    """of a stream: how many windows came before"""
+    excerpt: Excerpt = _NOTHING
+    """of a stream: what it covers of the text, from the end of the token before; otherwise the caller has the text"""
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """What `Model.run` takes, special tokens included."""
+        return self.encoding.ids
+
+    @property
+    def types(self) -> tuple[int, ...]:
+        """Token types, which `Model.run` takes too."""
+        return self.encoding.types
+
+    @property
+    def offsets(self) -> tuple[Offset, ...]:
+        """(start, end) of each token in characters of the whole text; None for special tokens."""
+        return self.encoding.offsets
 
     @property
     def weight(self) -> int:

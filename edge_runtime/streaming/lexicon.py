@@ -1,0 +1,177 @@
+"""What all streams of one tokenizer share: which tokenizers can be streamed, and tokens of what stands between spaces.
+
+A chunk is what stands between spaces, tabs and line ends. BERT's tokenizer treats chunks independently: white space is
+kept by the normaliser until the pre-tokeniser splits at it, it ends a sequence of combining marks, and nothing else in
+the normaliser, pre-tokeniser or model looks beyond a word (docs/streaming.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from edge_runtime.errors import ModelError
+from edge_runtime.streaming.characters import Characters
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Library
+
+CHUNK = re.compile(r"[^ \t\n\r]+")
+SPACE = re.compile(r"[ \t\n\r]")
+
+MAX_WORD = 4096
+"""highest `max_input_chars_per_word` that is streamed; BERT's is 100"""
+MAX_ADDED = 256
+"""characters of an added token: so much text at the end of a block is undecided until more comes"""
+_CACHE = 8192
+"""chunks whose tokens are remembered: some 90 % of those of an English text, in 4 MB"""
+_CACHED = 32
+"""characters of the longest of them"""
+_PLAIN = re.compile(r"[!-~]*")
+"""printable ASCII, which the normaliser can only change to lower case"""
+_PIECE = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
+"""words and punctuation of such text"""
+
+
+class Found(NamedTuple):
+    """The tokens of a chunk; places count from its beginning."""
+
+    ids: tuple[int, ...]
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    words: tuple[int, ...]
+    word_count: int
+
+
+class Lexicon:
+    """Tokens of chunks. May be shared by threads."""
+
+    def __init__(self, library: Library) -> None:
+        """Look into a tokenizer.
+
+        Raises:
+            ModelError: it is no BERT tokenizer, or has added tokens of a kind that streams do not know.
+        """
+        from tokenizers.models import WordPiece
+        from tokenizers.normalizers import BertNormalizer
+        from tokenizers.pre_tokenizers import BertPreTokenizer
+
+        parts = (
+            (library.normalizer, BertNormalizer, "normalizer"),
+            (library.pre_tokenizer, BertPreTokenizer, "pre-tokenizer"),
+            (library.model, WordPiece, "model"),
+        )
+        for part, wanted, name in parts:
+            if not isinstance(part, wanted):
+                found = "none" if part is None else type(part).__name__
+                raise _refusal(f"its {name} must be {wanted.__name__} and is {found}")
+        self._library = library
+        self._model = library.model
+        unknown = library.model.token_to_id(library.model.unk_token)
+        if unknown is None:
+            raise _refusal(f"its vocabulary lacks the unknown token {library.model.unk_token}")
+        self.unknown: int = unknown
+        self.longest_word: int = library.model.max_input_chars_per_word
+        if self.longest_word > MAX_WORD:
+            raise _refusal(f"its words may have {self.longest_word} characters, and those of a stream {MAX_WORD}")
+        self.characters = Characters(library.normalizer)
+        self._lowers: bool = library.normalizer.lowercase
+        self._cache: dict[str, Found] = {}
+        self._added = _added_tokens(library)
+        # Leftmost and then longest, as the library matches: alternatives are tried in order.
+        longest_first = sorted(self._added, key=len, reverse=True)
+        self._pattern = re.compile("|".join(re.escape(content) for content in longest_first) or r"(?!)")
+        self._beginnings = {content[:length] for content in self._added for length in range(1, len(content))}
+        self._longest_beginning = max((len(beginning) for beginning in self._beginnings), default=0)
+
+    def chunk(self, text: str) -> Found:
+        """Tokens of a chunk that holds no added token."""
+        found = self._cache.get(text)
+        if found is None:
+            found = self._plain(text) if _PLAIN.fullmatch(text) else self._any(text)
+            if len(text) <= _CACHED:
+                if len(self._cache) >= _CACHE:
+                    self._cache.clear()
+                self._cache[text] = found
+        return found
+
+    def word(self, letters: str) -> list[tuple[int, int, int]]:
+        """Tokens of one normalised word: (id, first letter, one past the last)."""
+        tokens = self._model.tokenize(letters)
+        if letters.isascii():
+            return [(token.id, *token.offsets) for token in tokens]
+        # The model counts bytes.
+        place = {0: 0}
+        size = 0
+        for number, letter in enumerate(letters, 1):
+            size += len(letter.encode())
+            place[size] = number
+        return [(token.id, place[token.offsets[0]], place[token.offsets[1]]) for token in tokens]
+
+    def undecided(self, text: str, start: int) -> Iterator[int]:
+        """Places from `start` on at which an added token may begin that goes on after the text."""
+        for place in range(max(start, len(text) - self._longest_beginning), len(text)):
+            if text[place:] in self._beginnings:
+                yield place
+
+    def added(self, text: str, final: bool) -> tuple[list[tuple[int, int, int]], int]:
+        """Added tokens in a text: (id, first character, one past the last), and from where on it is undecided.
+
+        Args:
+            text: from a place where no added token is under way.
+            final: nothing comes after it.
+        """
+        found: list[tuple[int, int, int]] = []
+        done = 0
+        open_places = [] if final else list(self.undecided(text, 0))
+        for match in self._pattern.finditer(text):
+            if any(done <= place <= match.start() for place in open_places):
+                break
+            found.append((self._added[match.group()], *match.span()))
+            done = match.end()
+        return found, next((place for place in open_places if place >= done), len(text))
+
+    def _plain(self, text: str) -> Found:
+        ids: list[int] = []
+        starts: list[int] = []
+        ends: list[int] = []
+        words: list[int] = []
+        count = 0
+        for match in _PIECE.finditer(text):
+            letters = match.group()
+            at = match.start()
+            for token in self._model.tokenize(letters.lower() if self._lowers else letters):
+                begin, end = token.offsets
+                ids.append(token.id)
+                starts.append(at + begin)
+                ends.append(at + end)
+                words.append(count)
+            count += 1
+        return Found(tuple(ids), tuple(starts), tuple(ends), tuple(words), count)
+
+    def _any(self, text: str) -> Found:
+        encoding = self._library.encode(text, add_special_tokens=False)
+        words = tuple(word or 0 for word in encoding.word_ids)
+        starts, ends = zip(*encoding.offsets, strict=True) if words else ((), ())
+        return Found(tuple(encoding.ids), starts, ends, words, words[-1] + 1 if words else 0)
+
+
+def _added_tokens(library: Library) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for number, token in library.get_added_tokens_decoder().items():
+        for flag in ("normalized", "lstrip", "rstrip", "single_word"):
+            if getattr(token, flag):
+                raise _refusal(f"its added token {token.content!r} is marked {flag}")
+        if len(token.content) > MAX_ADDED:
+            raise _refusal(
+                f"an added token has {len(token.content)} characters, and those of a stream at most {MAX_ADDED}"
+            )
+        found[token.content] = number
+    if library.encode_special_tokens:
+        raise _refusal("it reads special tokens in the text as plain text")
+    return found
+
+
+def _refusal(reason: str) -> ModelError:
+    return ModelError(f"this model's tokenizer cannot be streamed: {reason}; send whole texts instead")

@@ -1,0 +1,255 @@
+"""Bytes that arrive cut anywhere → windows of tokens, in memory that does not grow."""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+from edge_runtime.errors import InputError, TooLong
+from edge_runtime.streaming.excerpt import Kept
+from edge_runtime.streaming.lexicon import CHUNK, SPACE, Found
+from edge_runtime.streaming.long_chunk import LongChunk
+from edge_runtime.tokenizer import Pieces
+from edge_runtime.windows import Window
+
+if TYPE_CHECKING:
+    from edge_runtime.tokenizer import Tokenizer
+
+BLOCK = 1 << 16
+"""bytes that are worked on at a time, however many are fed: a bound for memory"""
+LONG_CHUNK = 256
+"""characters without white space that are held back, waiting for some; more are read one by one"""
+
+
+class Stream:
+    """Tokenises a text that arrives piece by piece; `Model.stream` makes it.
+
+    The windows' tokens, without special ones and what overlaps, are those of the whole text, wherever the bytes were
+    cut. Not to be fed by several threads at once.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, window: int, overlap: int, question: Pieces | None = None) -> None:
+        """Begin.
+
+        Args:
+            tokenizer: of the model that the windows are for.
+            window: tokens of each, special ones and the question's included.
+            overlap: tokens of the text that each window shares with the one before.
+            question: first text of a pair, repeated in every window; the stream is the second.
+
+        Raises:
+            InputError: a number is out of range.
+            TooLong: the question leaves no room in a window.
+            ModelError: text of this tokenizer cannot be cut.
+        """
+        special = tokenizer.special_tokens(pair=question is not None)
+        self._room = room_for(window, special, question)
+        if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap < self._room:
+            raise InputError(
+                f"overlap must be 0 to {self._room - 1}, less than the {self._room} tokens of text in a window, "
+                f"not {overlap!r}"
+            )
+        self._overlap = overlap
+        self._tokenizer = tokenizer
+        self._question = question
+        self._lexicon = tokenizer.lexicon
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
+        self._bytes = 0
+        """decoded so far"""
+        self._failure: str | None = None
+        self._closed = False
+        self._held = ""
+        """text whose tokens are not decided yet"""
+        self._place = 0
+        """its first character"""
+        self._long: LongChunk | None = None
+        """the chunk that the text before `_held` is part of"""
+        self._long_start = 0
+        self._kept = Kept()
+        # The tokens that are not yet, or not for the last time, in a window:
+        self._ids: list[int] = []
+        self._starts: list[int] = []
+        self._ends: list[int] = []
+        self._words: list[int] = []
+        self._first = 0
+        """number of the first of them"""
+        self._before = 0
+        """where the token before them ends"""
+        self._word = 0
+        """of the next token"""
+        self._windows = 0
+
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Window]:
+        """Take the next bytes of the text, UTF-8, cut anywhere.
+
+        Returns:
+            The windows that are complete now, in order; often none.
+
+        Raises:
+            InputError: these are no bytes, or no UTF-8 (the message says at which byte of the stream); the stream is
+                closed, or failed before.
+        """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise InputError(f"a stream is fed bytes, not {type(data).__name__}")
+        self._check()
+        view = memoryview(data).cast("B")
+        return [
+            window
+            for start in range(0, len(view), BLOCK)
+            for window in self._take(bytes(view[start : start + BLOCK]), final=False)
+        ]
+
+    def close(self) -> list[Window]:
+        """The text has ended.
+
+        Returns:
+            The windows that are left; none at all of a text without tokens. Closing again returns none.
+
+        Raises:
+            InputError: the text ends in the middle of a character; the stream failed before.
+        """
+        if self._closed:
+            return []
+        self._check()
+        windows = self._take(b"", final=True)
+        self._closed = True
+        return windows
+
+    def token(self, number: int, start: int, end: int) -> None:
+        """Take a token of a long chunk (`long_chunk.Sink`)."""
+        self._ids.append(number)
+        self._starts.append(start)
+        self._ends.append(end)
+        self._words.append(self._word)
+
+    def end_word(self) -> None:
+        """Take the end of its word (`long_chunk.Sink`)."""
+        self._word += 1
+
+    def _check(self) -> None:
+        if self._failure is not None:
+            raise InputError(self._failure)
+        if self._closed:
+            raise InputError("the stream is closed; begin another")
+
+    def _take(self, data: bytes, final: bool) -> list[Window]:
+        try:
+            self._read(self._decode(data, final), final)
+            return self._cut(final)
+        except InputError as error:
+            self._failure = str(error)
+            raise
+
+    def _decode(self, data: bytes, final: bool) -> str:
+        undecoded = len(self._decoder.getstate()[0])
+        try:
+            text = self._decoder.decode(data, final)
+        except UnicodeDecodeError as error:
+            place = self._bytes - undecoded + error.start
+            raise InputError(f"byte {place} of the stream is no UTF-8: {error.reason}; begin another stream") from None
+        self._bytes += len(data)
+        return text
+
+    def _read(self, text: str, final: bool) -> None:
+        text = self._held + text
+        place = 0
+        added, undecided = self._lexicon.added(text, final)
+        for number, start, end in added:
+            self._segment(text, place, start, closed=True)
+            self.token(number, self._place + start, self._place + end)
+            self.end_word()
+            place = end
+        place = self._segment(text, place, undecided, closed=final)
+        self._kept.append(self._place, text[:place])
+        self._held = text[place:]
+        self._place += place
+
+    def _segment(self, text: str, start: int, stop: int, *, closed: bool) -> int:
+        """Read text without added tokens, up to the returned place. What follows it is another segment if `closed`."""
+        if self._long is not None:
+            space = SPACE.search(text, start, stop)
+            end = space.start() if space else stop
+            self._long.feed(text[start:end], self._place + start)
+            if not space and not closed:
+                return stop
+            self._long.end()
+            self._long = None
+            start = end
+        for match in CHUNK.finditer(text, start, stop):
+            if match.end() < stop or closed:
+                self._add(self._lexicon.chunk(match.group()), self._place + match.start())
+            elif len(match.group()) <= LONG_CHUNK:
+                return match.start()
+            else:
+                self._long = LongChunk(self._lexicon, self)
+                self._long_start = self._place + match.start()
+                self._long.feed(match.group(), self._long_start)
+        return stop
+
+    def _add(self, found: Found, place: int) -> None:
+        word = self._word
+        if len(found.ids) == 1:
+            self.token(found.ids[0], place + found.starts[0], place + found.ends[0])
+        else:
+            self._ids += found.ids
+            self._starts += [place + start for start in found.starts]
+            self._ends += [place + end for end in found.ends]
+            self._words += [word + number for number in found.words]
+        self._word = word + found.word_count
+
+    def _cut(self, final: bool) -> list[Window]:
+        """The windows that are complete, whose tokens are then dropped, and what is left if the text has ended."""
+        windows: list[Window] = []
+        room, step = self._room, self._room - self._overlap
+        start, count = 0, len(self._ids)
+        while count - start >= room:
+            windows.append(self._window(start, start + room))
+            start += step
+        if final and count - start > (self._overlap if self._windows else 0):
+            windows.append(self._window(start, count))
+        if start:
+            self._before = self._ends[start - 1]
+            self._first += start
+            for column in (self._ids, self._starts, self._ends, self._words):
+                del column[:start]
+        self._kept.forget(min(self._before, self._starts[0]) if self._starts else self._before)
+        if self._kept.full:
+            end = self._kept.end
+            tokens = zip(self._starts, self._ends, strict=True)
+            self._kept.thin(((self._before,) * 2, *tokens, (self._long_start if self._long else end, end)))
+        return windows
+
+    def _window(self, start: int, stop: int) -> Window:
+        content = Pieces(
+            tuple(self._ids[start:stop]),
+            tuple(zip(self._starts[start:stop], self._ends[start:stop], strict=True)),
+            tuple(self._words[start:stop]),
+        )
+        before = self._ends[start - 1] if start else self._before
+        encoding = (
+            self._tokenizer.join(content) if self._question is None else self._tokenizer.join(self._question, content)
+        )
+        index = self._windows
+        self._windows += 1
+        return Window(
+            encoding,
+            self._first + start,
+            self._first + stop,
+            index,
+            self._kept.cut(min(before, self._starts[start]), self._ends[stop - 1]),
+        )
+
+
+def room_for(window: int, special: int, question: Pieces | None) -> int:
+    """How many tokens of the text a window holds.
+
+    Raises:
+        InputError: `window` is no integer, or has no room even without a question.
+        TooLong: the question leaves no room.
+    """
+    if isinstance(window, bool) or not isinstance(window, int) or window <= special:
+        raise InputError(f"window must be more than the {special} special tokens in it, not {window!r}")
+    room = window - special - len(question or ())
+    if room < 1:
+        raise TooLong(f"the first text has {len(question or ())} tokens and leaves no room for the second in {window}")
+    return room
