@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
 
 import click
 
@@ -65,6 +67,54 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
     with _reported():
         report = command.bench(model, lengths, threads, runs, lambda line: click.echo(line, err=True))
         click.echo(_dump(report.to_json()) if as_json else report.to_text())
+
+
+@commands.command()
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="M",
+    help=f"A bundled model's name, or a .tflite file; may be given several times.  [default: {DEFAULT_MODEL}]",
+)
+@click.option(
+    "--socket", "unix", type=click.Path(path_type=Path), metavar="PATH", help="Unix socket to listen at; the default."
+)
+@click.option("--socket-mode", "mode", default="660", show_default=True, metavar="OCTAL", help="Of the Unix socket.")
+@click.option("--socket-group", "group", metavar="GROUP", help="Of the Unix socket.")
+@click.option(
+    "--tcp", multiple=True, metavar="HOST:PORT", help="TCP address of this machine; may be given several times."
+)
+@click.option("--allow-remote", is_flag=True, help="Let --tcp be reached from other machines; needs --token-file.")
+@click.option(
+    "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Secret that TCP clients must know."
+)
+@click.option("--metrics", metavar="HOST:PORT|PATH", help="Where GET /metrics and GET /health are answered over HTTP.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes of each model.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of one inference.")
+@click.option("--backend", default="auto", show_default=True, help="litert-compiled, litert or tflite-runtime.")
+@click.option(
+    "--overflow",
+    default="error",
+    show_default=True,
+    type=click.Choice(["error", "truncate", "window"]),
+    help="What happens to texts that are longer than the model takes.",
+)
+@click.option("--queue", default=1024, show_default=True, type=click.IntRange(1), help="Requests that may wait.")
+@click.option("--deadline-ms", type=float, metavar="N", help="Of requests that name none.  [default: 2000]")
+@click.option("--connections", type=click.IntRange(1), metavar="N", help="Clients at a time.  [default: 256]")
+@click.option(
+    "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
+)
+@click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]))
+def serve(models: tuple[str, ...], log_level: str, log_format: Literal["text", "json"], **given: Any) -> None:
+    """Answer requests on local sockets, day and night (docs/protocol.md)."""
+    from edge_runtime.commands import serve as command
+    from edge_runtime.server import daemon, logs
+
+    with _reported():
+        logs.configure(log_level, log_format)
+        daemon.run(command.options(models=models or (DEFAULT_MODEL,), **given))
 
 
 @commands.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,8 @@ class Engine:
         self._backend: Backend | None = backend
         self._manifest = manifest
         self._lock = threading.Lock()
+        self.seconds = 0.0
+        """spent in the network since loading"""
 
     def run(self, ids: Tokens, types: Tokens | None = None) -> dict[str, NDArray[np.float32]]:
         """Run the network at exactly the length of `ids`.
@@ -59,7 +62,9 @@ class Engine:
         with self._lock:
             if self._backend is None:
                 raise BackendError("the model is closed; load it again")
+            began = time.perf_counter()
             values = self._backend.run(rows, positions)
+            self.seconds += time.perf_counter() - began
         return {
             head.name: (quantised.astype(np.float32) - np.float32(head.zero_point)) * np.float32(head.scale)
             for head, quantised in zip(manifest.heads, values, strict=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -42,6 +43,16 @@ _OPERATIONS: Mapping[Kind, str] = {
     "choice": "choose",
     "embedding": "embed",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where time went."""
+
+    tokenise: float
+    """seconds"""
+    infer: float
+    """seconds"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,7 @@ class Model:
         self._closing = threading.Lock()
         self._parsed: Tokenizer | None = None
         self._closed = False
+        self._tokenising = 0.0
         manifest = file.manifest
         tasks = self._tasks()
         licence = manifest.source.get("licence")
@@ -161,6 +173,11 @@ class Model:
             threads=threads,
             overflow=overflow,
         )
+
+    @property
+    def spent(self) -> Spent:
+        """Seconds that went into tokenising and into the network since loading, by all threads."""
+        return Spent(self._tokenising, self._engine.seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -347,7 +364,10 @@ class Model:
             return self._parsed
 
     def _pieces(self, text: str) -> Pieces:
-        pieces = self._tokenizer.pieces(text)
+        tokenizer = self._tokenizer
+        began = time.perf_counter()
+        pieces = tokenizer.pieces(text)
+        self._tokenising += time.perf_counter() - began
         if not len(pieces):
             raise InputError("the text is empty")
         return pieces

@@ -1,0 +1,94 @@
+"""`edge-runtime serve`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edge_runtime.errors import InputError
+from edge_runtime.protocol.limits import Limits
+from edge_runtime.server import daemon
+from edge_runtime.server.worker import Settings
+
+SOCKET_NAME = "edge.sock"
+
+
+def options(
+    *,
+    models: Sequence[str],
+    workers: int,
+    threads: int,
+    backend: str,
+    overflow: str,
+    queue: int,
+    deadline_ms: float | None,
+    connections: int | None,
+    unix: Path | None,
+    mode: str,
+    group: str | None,
+    tcp: Sequence[str],
+    allow_remote: bool,
+    token_file: Path | None,
+    metrics: str | None,
+) -> daemon.Options:
+    """What the command line says, checked as far as it can be without opening anything.
+
+    Raises:
+        InputError: it makes no sense.
+    """
+    limits = Limits()
+    if deadline_ms is not None:
+        if not 0 < deadline_ms <= limits.max_deadline_ms:
+            raise InputError(f"--deadline-ms must be above 0 and at most {limits.max_deadline_ms:g}")
+        limits = replace(limits, default_deadline_ms=deadline_ms)
+    if connections is not None:
+        limits = replace(limits, connections=connections)
+    if len(set(models)) != len(models):
+        raise InputError("a model is named twice; --workers gives one model several workers")
+    try:
+        permissions = int(mode, 8)
+    except ValueError:
+        permissions = -1
+    if not 0 <= permissions <= 0o777:
+        raise InputError(f"--socket-mode must be octal, 0 to 777, not {mode!r}")
+    if unix is None and not tcp and not os.environ.get("LISTEN_FDS"):
+        unix = default_socket()
+    return daemon.Options(
+        models=tuple(Settings(_absolute(model), threads, backend, overflow) for model in models),
+        workers=workers,
+        queue=queue,
+        limits=limits,
+        unix=unix,
+        mode=permissions,
+        group=group,
+        tcp=tuple(tcp),
+        allow_remote=allow_remote,
+        token_file=token_file,
+        metrics=metrics,
+    )
+
+
+def default_socket() -> Path:
+    """Where a server of this user listens: the folder that a service manager made for it, or the user's own."""
+    folder = os.environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+    if folder:
+        return Path(folder) / SOCKET_NAME
+    if os.geteuid() == 0:
+        place = Path("/run/edge-runtime")
+    else:
+        own = os.environ.get("XDG_RUNTIME_DIR")
+        if not own:
+            raise InputError("there is no folder for a socket of this user ($XDG_RUNTIME_DIR); give --socket PATH")
+        place = Path(own) / "edge-runtime"
+    try:
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{place} cannot be made ({error.strerror}); give --socket PATH") from None
+    return place / SOCKET_NAME
+
+
+def _absolute(model: str) -> str:
+    """A path as it is from anywhere, for workers; a bundled model's name as it stands."""
+    return os.path.abspath(model) if os.sep in model or model.endswith(".tflite") else model  # noqa: PTH100  no links resolved: a reload follows them anew

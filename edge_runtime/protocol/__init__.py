@@ -1,0 +1,1 @@
+"""The messages of docs/protocol.md, whatever carries them: lines, requests, replies, limits."""

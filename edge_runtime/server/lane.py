@@ -1,0 +1,204 @@
+"""The way of requests to one model's workers: admission, turns, deadlines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from edge_runtime.errors import Cancelled, DeadlineExceeded, EdgeError, Overloaded, ServerError
+from edge_runtime.server.cost import Cost
+from edge_runtime.server.fairness import FairQueue
+from edge_runtime.server.job import MAX_ATTEMPTS, Client, Job, Outcome
+
+if TYPE_CHECKING:
+    from edge_runtime.server.process import WorkerProcess
+
+QUEUE_LIMIT = 1024
+"""jobs; each is a few hundred bytes and its text"""
+QUEUE_CHARACTERS = 8 << 20
+"""of all texts in a queue; a board with 512 MB has room for them"""
+MARGIN = 0.8
+"""of its deadline that a request may be expected to wait: estimates are wrong, and others come in between"""
+QUICK = 0.005
+"""seconds: a worker whose jobs are quicker than that gets the next one while it is at work, so that it does not stand
+idle while messages travel; of slower ones it gets one at a time, because what it has cannot be taken back"""
+
+
+class Lane:
+    """The queue in front of one model's workers. Everything happens in the event loop's thread."""
+
+    def __init__(self, model: str, limit: int = QUEUE_LIMIT, clock: Callable[[], float] = time.monotonic) -> None:
+        self.model = model
+        self.cost = Cost()
+        self.workers: list[WorkerProcess] = []
+        """that are ready for work"""
+        self.draining: list[WorkerProcess] = []
+        """that only finish what was begun there: streams"""
+        self._limit = limit
+        self._clock = clock
+        self._queue: FairQueue[Job] = FairQueue()
+        self._backlog = 0.0
+        """seconds, of what waits and of what runs"""
+        self._characters = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._queue and not any(worker.running for worker in (*self.workers, *self.draining))
+
+    def submit(self, job: Job, patience: float) -> None:
+        """Queue a job.
+
+        Args:
+            job: what to do.
+            patience: seconds within which the answer is wanted.
+
+        Raises:
+            Overloaded: it would come too late, or the queue is full.
+        """
+        job.arrived = self._clock()
+        job.deadline = job.arrived + patience
+        job.cost = self.cost.estimate(job.characters)
+        if self._backlog or self._queue:
+            self.admit(job.client, job.cost, patience)
+        self._enter(job)
+
+    def admit(self, client: Client, cost: float, patience: float) -> None:
+        """See whether a job would be done in time.
+
+        Raises:
+            Overloaded: it would not.
+        """
+        if len(self._queue) >= self._limit:
+            raise Overloaded(f"the queue of {self.model} is full ({self._limit} requests); try again later")
+        if self._characters > QUEUE_CHARACTERS:
+            raise Overloaded(f"the queue of {self.model} is full ({QUEUE_CHARACTERS} characters); try again later")
+        workers = len(self.workers)
+        if not workers:
+            # nobody knows when one will be there; the deadline does
+            return
+        ahead = self._backlog
+        if not self._queue.waiting(client):
+            # it is this client's turn after one job of each other
+            ahead = min(ahead, (self._queue.clients + workers) * self.cost.mean)
+        wait = ahead / workers + cost
+        if wait > MARGIN * patience:
+            raise Overloaded(
+                f"the answer would take about {wait * 1e3:.0f} ms and is wanted in {patience * 1e3:.0f}; try again later"
+            )
+
+    def force(self, job: Job) -> None:
+        """Queue a job that was admitted before, as a part of something larger."""
+        job.arrived = self._clock()
+        job.cost = self.cost.estimate(job.characters)
+        self._enter(job)
+
+    def cancel(self, job: Job) -> bool:
+        """Take a job back; False if it is no longer waiting."""
+        if not self._queue.remove(job.client, job):
+            return False
+        self._gone(job)
+        job.fail(Cancelled("the request was taken back"))
+        return True
+
+    def forget(self, client: Client) -> None:
+        """A client has gone: nobody waits for its work any more."""
+        for job in self._queue.remove_all(client):
+            job.abandoned = True
+            self._gone(job)
+        for worker in (*self.workers, *self.draining):
+            for job in worker.running:
+                if job.client is client:
+                    job.abandoned = True
+
+    def expire(self) -> None:
+        """Answer those whose time has run out."""
+        now = self._clock()
+        for job in [job for job in self._queue if job.deadline is not None and job.deadline < now]:
+            self._queue.remove(job.client, job)
+            self._expired(job)
+
+    def dispatch(self) -> None:
+        """Give work to workers that have room."""
+        depth = 2 if self.cost.mean < QUICK else 1
+        while self._queue and self._dispatch_one(depth):
+            pass
+
+    def fail_all(self, error: EdgeError) -> None:
+        """Nothing of what waits will be done."""
+        for job in list(self._queue):
+            self._queue.remove(job.client, job)
+            self._gone(job)
+            job.fail(error)
+
+    def finished(self, worker: WorkerProcess, job: Job, answer: tuple[Any, ...]) -> None:
+        """A worker says what came of a job: whether it is done, the value or error, seconds of tokenising and inference."""
+        ok, value, tokenise, infer = answer
+        now = self._clock()
+        self._gone(job)
+        if job.characters:
+            self.cost.observe(job.characters, now - max(job.started, worker.last_answer))
+        worker.last_answer = now
+        self.dispatch()
+        if not job.abandoned or job.unconditional:
+            queue = max(0.0, now - job.arrived - tokenise - infer)
+            job.done(Outcome(value if ok else None, None if ok else value, worker, queue, tokenise, infer))
+
+    def orphaned(self, worker: WorkerProcess, jobs: list[Job]) -> None:
+        """A worker ended and left these unfinished. What can be done again is, once."""
+        for job in reversed(jobs):
+            if job.abandoned:
+                self._gone(job)
+            elif job.worker is None and job.attempts < MAX_ATTEMPTS:
+                self._queue.push_first(job.client, job)
+            else:
+                self._gone(job)
+                job.fail(ServerError("the worker process ended while it was at this request"))
+        for job in [job for job in self._queue if job.worker is worker]:
+            self._queue.remove(job.client, job)
+            self._gone(job)
+            job.fail(ServerError("the worker process that had this stream ended; open it again"))
+        self.dispatch()
+
+    def _enter(self, job: Job) -> None:
+        self._queue.push(job.client, job)
+        self._backlog += job.cost
+        self._characters += job.characters
+        self.dispatch()
+
+    def _dispatch_one(self, depth: int) -> bool:
+        now = self._clock()
+        free = min(self.workers, key=lambda worker: len(worker.running), default=None)
+        if free is not None and len(free.running) >= depth:
+            free = None
+        for client, job in self._queue.heads():
+            if job.deadline is not None and job.deadline < now:
+                self._queue.pop(client)
+                self._expired(job)
+                return True
+            worker = free if job.worker is None else job.worker if len(job.worker.running) < depth else None
+            if worker is not None:
+                self._queue.pop(client)
+                job.attempts += 1
+                job.started = now
+                worker.send(job)
+                return True
+            if free is None and not self.draining and len(self.workers) == 1:
+                # with one worker, and that one busy, there is no use in asking the others
+                return False
+        return False
+
+    def _expired(self, job: Job) -> None:
+        self._gone(job)
+        job.fail(DeadlineExceeded("the request waited until its deadline"))
+
+    def _gone(self, job: Job) -> None:
+        self._backlog -= job.cost
+        self._characters -= job.characters
+        if not self._queue and not any(worker.running for worker in (*self.workers, *self.draining)):
+            # sums of floats drift
+            self._backlog = 0.0
