@@ -11,8 +11,8 @@ SERVER = "squeezebert-edge"
 LARGEST_ID = 2**53 - 1
 """beyond it JavaScript's and Lua's numbers are no longer exact"""
 CHARACTERS_PER_TOKEN = 64
-"""longest text that is tokenised at all, per token that the model takes: English has four or five characters to a token,
-and tokenising a text ten times as long as any that fits would hold up everybody else"""
+"""longest text that is tokenised at all, per token that the model takes: English has four or five characters to a
+token, and tokenising a text ten times as long as any that fits would hold up everybody else"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,9 @@ class Lines:
         return self._skipping or bool(self._buffer)
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """Lines that `data` completes, without their line feeds; None for one that is too long, once, as soon as that is
-        known. What is left of it is skipped.
+        """Lines that `data` completes, without their line feeds.
+
+        None stands for one that is too long, once, as soon as that is known; what is left of it is skipped.
         """
         if not self._buffer and not self._skipping and data.endswith(b"\n") and data.count(b"\n") == 1:
             # nearly always: exactly one whole line

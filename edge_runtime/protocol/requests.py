@@ -252,19 +252,19 @@ def _batch(fields: _Fields, limits: Limits) -> Batch:
 
 
 def _entry(entry: Any, limits: Limits) -> Ask | InputError:
+    if not isinstance(entry, dict):
+        return InputError(f"an entry of a batch is a JSON object, not {_kind(entry)}")
+    for outside in ("id", "deadline_ms"):
+        if entry.get(outside) is not None:
+            return InputError(f'"{outside}" belongs to the batch, not to its entries')
+    fields = _Fields(entry)
     try:
-        if not isinstance(entry, dict):
-            raise InputError(f"an entry of a batch is a JSON object, not {_kind(entry)}")
-        for outside in ("id", "deadline_ms"):
-            if entry.get(outside) is not None:
-                raise InputError(f'"{outside}" belongs to the batch, not to its entries')
-        fields = _Fields(entry)
         op = fields.string("op")
-        if op not in TEXT_OPERATIONS and op != "ask":
-            raise InputError(f"a batch holds text operations, and {_quoted(op)} is none")
-        return _ask(op, fields, limits)
+        if op in TEXT_OPERATIONS or op == "ask":
+            return _ask(op, fields, limits)
     except InputError as error:
         return error
+    return InputError(f"a batch holds text operations, and {_quoted(op)} is none")
 
 
 def _cancel(fields: _Fields, limits: Limits) -> Cancel:

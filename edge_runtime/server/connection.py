@@ -104,7 +104,7 @@ class Connection(asyncio.Protocol):
         self._unread_since = None
         self._resume()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         self._all.discard(self)
         self._service.measures.connections.add(-1)
         if self._session is not None:

@@ -88,7 +88,7 @@ class Lane:
         wait = ahead / workers + cost
         if wait > MARGIN * patience:
             raise Overloaded(
-                f"the answer would take about {wait * 1e3:.0f} ms and is wanted in {patience * 1e3:.0f}; try again later"
+                f"the answer would take about {wait * 1e3:.0f} ms, and {patience * 1e3:.0f} are left; try again later"
             )
 
     def force(self, job: Job) -> None:
@@ -136,7 +136,13 @@ class Lane:
             job.fail(error)
 
     def finished(self, worker: WorkerProcess, job: Job, answer: tuple[Any, ...]) -> None:
-        """A worker says what came of a job: whether it is done, the value or error, seconds of tokenising and inference."""
+        """A worker says what came of a job.
+
+        Args:
+            worker: that had it.
+            job: the one.
+            answer: whether it is done, the value or else the error, seconds of tokenising, seconds of inference.
+        """
         ok, value, tokenise, infer = answer
         now = self._clock()
         self._gone(job)

@@ -109,10 +109,10 @@ class WorkerProcess(asyncio.Protocol):
                 job = self.running.popleft()
                 self._answered(self, job, (message[0] == work.DONE, *message[2:]))
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, _: Exception | None) -> None:
         jobs = list(self.running)
         self.running.clear()
-        asyncio.get_running_loop().create_task(self._reap())  # noqa: RUF006  the future below is what is waited for
+        asyncio.get_running_loop().create_task(self._reap())
         if not self._ready.done():
             self._ready.set_exception(BackendError("the worker process ended while it was loading the model"))
         else:

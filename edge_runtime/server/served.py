@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 from edge_runtime.errors import BackendError, EdgeError
@@ -23,7 +22,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
 STEADY = 60.0
 """seconds"""
 STUCK = 60.0
-"""seconds after which a worker is taken for stuck and ended: twice what the longest request takes on a Raspberry Pi 4"""
+"""seconds after which a worker is taken for stuck and ended; the longest request takes half as long on a Raspberry
+Pi 4"""
 STREAMS_MAY_END = 60.0
 """seconds that streams are given to end on a worker whose model was replaced"""
 
@@ -96,18 +96,14 @@ class ServedModel:
             before = self.description
             fresh: list[WorkerProcess] = []
             try:
-                for _ in range(self.count):
+                while len(fresh) < self.count:
                     fresh.append(await self._spawn())
-                described = Description(fresh[0].info, self._settings.overflow)
-                if described.name != before.name:
-                    raise BackendError(f"the file now holds {described.name}; start the server anew to serve that")
-                if any(worker.info != fresh[0].info for worker in fresh):
-                    raise BackendError("the file changed while it was read; try again")
+                described = self._successor(fresh)
             except EdgeError as error:
                 for worker in fresh:
                     worker.retire()
                 self._measures.reloads.labels(before.name, "failed").add()
-                log.error("reload failed", model=before.name, reason=str(error))
+                log.error("reload failed", model=before.name, reason=str(error))  # noqa: TRY400  no traceback
                 raise
             old = self.lane.workers[:]
             self.lane.workers.clear()
@@ -185,6 +181,15 @@ class ServedModel:
         self._description = now = Description(worker.info, self._settings.overflow)
         self._measures.models.labels(now.name, now.digest, now.backend).set(1)
 
+    def _successor(self, fresh: list[WorkerProcess]) -> Description:
+        """What new workers hold, if it can take over."""
+        described = Description(fresh[0].info, self._settings.overflow)
+        if described.name != self.description.name:
+            raise BackendError(f"the file now holds {described.name}; start the server anew to serve that")
+        if any(worker.info != fresh[0].info for worker in fresh):
+            raise BackendError("the file changed while it was read; try again")
+        return described
+
     async def _drain(self, worker: WorkerProcess) -> None:
         """Let streams on an old worker end, then the worker."""
         self.lane.draining.append(worker)
@@ -215,7 +220,9 @@ class ServedModel:
             try:
                 worker = await self._spawn()
             except EdgeError as error:
-                log.error("no worker could be started", model=self.lane.model, reason=str(error))
+                log.error(  # noqa: TRY400  no traceback
+                    "no worker could be started", model=self.lane.model, reason=str(error)
+                )
                 continue
             if worker.info != self.description.json:
                 # the file was exchanged without a reload, so this model is not the one clients were told of

@@ -174,7 +174,7 @@ class Service:
         measures.private.set(sum(process.private_bytes or 0 for process in processes))
         measures.resident.set(sum(process.resident_bytes or 0 for process in processes))
         measures.cpu.set(sum(process.cpu_seconds or 0 for process in processes))
-        measures.descriptors.set(processes[0].descriptors or 0)
+        measures.descriptors.set(processes[0].open_descriptors or 0)
         return exposition([measures.registry.snapshot()])
 
     def reload(self, name: str | None, done: Callable[[list[dict[str, Any]] | EdgeError], None]) -> None:

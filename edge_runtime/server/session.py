@@ -57,7 +57,10 @@ def _cannot() -> bool:
 
 
 class Session:
-    """A client. Requests are validated, queued and answered here; whoever carries the bytes calls `receive` and `gone`."""
+    """A client: its requests are checked, queued and answered here.
+
+    Whoever carries the bytes calls `receive`, and `gone` at the end.
+    """
 
     def __init__(self, service: Service, peer: Peer, send: Callable[[bytes], None], end: Callable[[str], None]) -> None:
         """Begin a conversation.
@@ -288,8 +291,8 @@ class Session:
             return answer
 
         def take_back() -> bool:
-            # all of them, also where one has begun
-            return any([model.lane.cancel(job) for model, job in jobs])
+            taken = [model.lane.cancel(job) for model, job in jobs]
+            return any(taken)
 
         self._waiting[envelope.id] = _Waiting(take_back)
         for place, entry in enumerate(batch.requests):

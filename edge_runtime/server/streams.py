@@ -1,7 +1,7 @@
 """An open stream, as the server sees it: its feeds are worked off one after the other, window by window.
 
-Tokens and what was found so far live in the worker where the stream was opened. Every window is a job of its own, so other
-clients have their turns between two windows.
+Tokens and what was found so far live in the worker where the stream was opened. Every window is a job of its own, so
+other clients have their turns between two windows.
 """
 
 from __future__ import annotations

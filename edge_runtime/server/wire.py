@@ -1,7 +1,7 @@
 """Messages between the server and its worker processes: a length, then marshal.
 
-Both ends are the same Python, started by the same server, on an unnamed socket pair that nobody else holds; marshal is the
-quickest way there is to carry tuples, strings and bytes between them.
+Both ends are the same Python, started by the same server, on an unnamed socket pair that nobody else holds; marshal is
+the quickest way there is to carry tuples, strings and bytes between them.
 """
 
 from __future__ import annotations

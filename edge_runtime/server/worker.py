@@ -1,8 +1,8 @@
 """A worker process: one model, one interpreter, one piece of work at a time.
 
-Inference has a process of its own because LiteRT keeps Python's global lock while it runs (the server would answer nobody in
-the meantime), and because native code that crashes takes its process with it. Workers of one model share the mapped file and
-the packed weights.
+Inference has a process of its own because LiteRT keeps Python's global lock while it runs (the server would answer
+nobody in the meantime), and because native code that crashes takes its process with it. Workers of one model share the
+mapped file and the packed weights.
 
     python -m edge_runtime.server.worker DESCRIPTOR SETTINGS
 """
@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import sys
-import time
 import traceback
 from collections import deque
 from contextlib import suppress
@@ -99,7 +98,7 @@ def _serve(connection: socket.socket, model: Model) -> None:
             answer: tuple[Any, ...] = (DONE, work.do(kind, *arguments))
         except EdgeError as error:
             answer = (ERROR, (error.code, str(error)))
-        except Exception:  # noqa: BLE001  whatever it was, the next job must not suffer from it
+        except Exception:  # whatever it was, the next job must not suffer from it
             traceback.print_exc()
             answer = (ERROR, (EdgeError.code, "the server failed at this request; its log says how"))
         spent = model.spent
@@ -116,8 +115,7 @@ class Work:
 
     def do(self, kind: str, *arguments: Any) -> Any:
         """Raises EdgeError with what is wrong with the request."""
-        done = getattr(self, f"_{kind}")(*arguments)
-        return done
+        return getattr(self, f"_{kind}")(*arguments)
 
     def _ask(self, op: str, text: str, pair: str | None, choices: tuple[str, ...] | None, top_k: int | None) -> bytes:
         model = self._model
