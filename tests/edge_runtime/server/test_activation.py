@@ -17,18 +17,6 @@ import pytest
 from edge_runtime.errors import InputError
 from edge_runtime.server.activation import MAX_SOCKETS, inherited_sockets
 
-# Puts the descriptors in argv[1] to 3 and following and names this process in LISTEN_PID, as a service manager does
-# between fork and exec, then runs the rest.
-HANDOVER = """
-import json, os, sys
-given = json.loads(sys.argv[1])
-held = [os.dup2(fd, 200 + place) for place, fd in enumerate(given)]
-for place, fd in enumerate(held):
-    os.dup2(fd, 3 + place, inheritable=True)
-os.environ["LISTEN_PID"] = str(os.getpid())
-os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
-"""
-
 TELL = """
 import json, os
 from edge_runtime.errors import InputError
@@ -50,7 +38,8 @@ else:
 
 def handed_over(sockets: list[int], variables: dict[str, str]) -> Any:
     """What a process says to which `sockets` are handed over."""
-    command = [sys.executable, "-c", HANDOVER, json.dumps(sockets), "-c", TELL]
+    between = ",".join(map(str, sockets))
+    command = [sys.executable, "-m", "tests.serve.handover", between, sys.executable, "-c", TELL]
     done = subprocess.run(command, env=os.environ | variables, pass_fds=sockets, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
