@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from edge_runtime.client import AsyncClient, Client
     from edge_runtime.errors import (
         BackendError,
         Cancelled,
@@ -35,15 +36,17 @@ if TYPE_CHECKING:
     )
     from edge_runtime.model import Model, ModelInfo, load
     from edge_runtime.streaming.stream import Stream
-    from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding
+    from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding, WindowResult
     from edge_runtime.tokenizer import Encoding
     from edge_runtime.windows import Window
 
 __all__ = [
     "Answer",
+    "AsyncClient",
     "BackendError",
     "Cancelled",
     "Choice",
+    "Client",
     "ConnectionLost",
     "DeadlineExceeded",
     "EdgeError",
@@ -65,6 +68,7 @@ __all__ = [
     "Understanding",
     "UnknownModel",
     "Window",
+    "WindowResult",
     "__version__",
     "load",
 ]
@@ -89,8 +93,12 @@ _HOME = {
         ),
         "edge_runtime.errors",
     ),
+    **dict.fromkeys(("AsyncClient", "Client"), "edge_runtime.client"),
     **dict.fromkeys(("Model", "ModelInfo", "load"), "edge_runtime.model"),
-    **dict.fromkeys(("Answer", "Choice", "Entity", "Filling", "Label", "Understanding"), "edge_runtime.tasks.results"),
+    **dict.fromkeys(
+        ("Answer", "Choice", "Entity", "Filling", "Label", "Understanding", "WindowResult"),
+        "edge_runtime.tasks.results",
+    ),
     "Encoding": "edge_runtime.tokenizer",
     "Stream": "edge_runtime.streaming.stream",
     "Window": "edge_runtime.windows",

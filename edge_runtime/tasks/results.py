@@ -93,3 +93,19 @@ class Choice:
 
     def to_json(self) -> dict[str, Any]:
         return {"index": self.index, "text": self.text, "score": self.score, "scores": list(self.scores)}
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """What was found in one window of a stream."""
+
+    index: int
+    """of the window, from 0"""
+    start: int
+    """first character of the window in the whole stream"""
+    end: int
+    """one past its last character"""
+    tokens: int
+    """special ones included"""
+    result: Any
+    """what the operation returns; its offsets count characters of the whole stream"""
