@@ -17,8 +17,10 @@ from edge_runtime.engine import Engine, Tokens
 from edge_runtime.errors import BackendError, InputError, ModelError, NoSuchHead
 from edge_runtime.manifest import Head, Kind
 from edge_runtime.model_file import ModelFile, find, open_model_file
+from edge_runtime.streaming.reader import Reader
 from edge_runtime.streaming.stream import Stream
-from edge_runtime.tasks import answering, classification, filling, tagging
+from edge_runtime.tasks import answering, classification, embedding, filling, tagging
+from edge_runtime.tasks.merging import merger
 from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding
 from edge_runtime.tokenizer import Encoding, Pieces, Tokenizer
 from edge_runtime.verified import cache_folder, private_folder
@@ -242,12 +244,37 @@ class Model:
             TooLong: the question leaves no room in a window.
             ModelError: the tokenizer is none whose text can be cut.
         """
-        longest = self._manifest.max_length
-        if window is None:
-            window = min(longest, STREAM_WINDOW)
-        elif isinstance(window, int) and window > longest:
-            raise InputError(f"window is {window} and the model takes {longest} tokens")
-        return Stream(self._tokenizer, window, overlap, None if question is None else self._pieces(question))
+        return self._stream(window, overlap, question)
+
+    def read_stream(
+        self,
+        task: str,
+        window: int | None = None,
+        overlap: int | None = None,
+        question: str | None = None,
+        top_k: int = 3,
+    ) -> Reader:
+        """Read a text that arrives as bytes, of any length: a result for each window and a merged one in the end.
+
+        Args:
+            task: "classify", "understand", "tag", "answer" or "embed".
+            window: tokens of each window, as for `stream`.
+            overlap: tokens of the text that each window shares with the one before; left out: a quarter of them where
+                places in the text matter ("understand", "tag", "answer"), else none.
+            question: what "answer" looks for; the first text of a pair for "classify".
+            top_k: labels that "classify" gives.
+
+        Raises:
+            NoSuchHead: the model has no head for the task.
+            InputError, TooLong, ModelError: as for `stream`; the task is none of these; "answer" has no question, or
+                a task has one that takes none.
+        """
+        merging = merger(task, self._head, top_k)
+        if (question is None) if task == "answer" else (question is not None and task != "classify"):
+            raise InputError(f"{task} {'needs a' if question is None else 'takes no'} question")
+        if overlap is None and task in ("classify", "embed"):
+            overlap = 0
+        return Reader(self, self._stream(window, overlap, question), merging)
 
     def classify(self, text: str, pair: str | None = None, top_k: int = 3) -> list[Label]:
         """The likeliest labels of a text or a pair, likeliest first, with calibrated probabilities.
@@ -312,11 +339,7 @@ class Model:
         """
         head = self._head("embedding")
         windows, logits = self._read(self._pieces(text))
-        vector = mean(windows, logits[head.name]).astype(np.float64)
-        length = float(np.linalg.norm(vector))
-        # All zeros has no direction; it is returned as it is.
-        unit: NDArray[np.float32] = (vector / (length or 1.0)).astype(np.float32)
-        return unit
+        return embedding.unit(mean(windows, logits[head.name]))
 
     def fill(self, text: str, top_k: int = 5) -> list[Filling]:
         """The likeliest tokens for the one [MASK] in a text, likeliest first.
@@ -362,6 +385,14 @@ class Model:
             if self._parsed is None:
                 self._parsed = Tokenizer(self._file.tokenizer())
             return self._parsed
+
+    def _stream(self, window: int | None, overlap: int | None, question: str | None) -> Stream:
+        longest = self._manifest.max_length
+        if window is None:
+            window = min(longest, STREAM_WINDOW)
+        elif isinstance(window, int) and window > longest:
+            raise InputError(f"window is {window} and the model takes {longest} tokens")
+        return Stream(self._tokenizer, window, overlap, None if question is None else self._pieces(question))
 
     def _pieces(self, text: str) -> Pieces:
         tokenizer = self._tokenizer

@@ -26,7 +26,7 @@ Overflow = Literal["error", "truncate", "window"]
 
 MAX_WINDOWS = 256
 """a bound on how long one request may take: half a minute on a Raspberry Pi 4"""
-_OVERLAP = 4
+OVERLAP = 4
 """windows overlap by one part in so many: every phrase shorter than that stands whole in one of them"""
 _NOTHING = Excerpt()
 
@@ -57,6 +57,14 @@ class Window:
     def offsets(self) -> tuple[Offset, ...]:
         """(start, end) of each token in characters of the whole text; None for special tokens."""
         return self.encoding.offsets
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """First character of the text in it, and one past the last; (0, 0) if there is none."""
+        of_text = max((text for text in self.encoding.texts if text is not None), default=0)
+        places = zip(self.encoding.offsets, self.encoding.texts, strict=True)
+        offsets = [offset for offset, text in places if offset is not None and text == of_text]
+        return (offsets[0][0], offsets[-1][1]) if offsets else (0, 0)
 
     @property
     def weight(self) -> int:
@@ -109,7 +117,7 @@ def cut(
 
 
 def _spans(length: int, room: int) -> list[tuple[int, int]]:
-    step = room - room // _OVERLAP
+    step = room - room // OVERLAP
     count = 1 + -(-(length - room) // step)
     if count > MAX_WINDOWS:
         raise TooLong(f"the text has {length} tokens, {count} windows; at most {MAX_WINDOWS} are read at once")
@@ -144,12 +152,37 @@ def stitch(windows: Sequence[Window], rows: Sequence[NDArray[np.float32]]) -> ND
     merged = np.zeros((end, rows[0].shape[1]), np.float32)
     best = np.full(end, -1.0)
     for window, values in zip(windows, rows, strict=True):
-        place = np.arange(window.start, window.stop)
-        left = place - window.start if window.start > 0 else np.full(len(place), np.inf)
-        right = window.stop - 1 - place if window.stop < end else np.full(len(place), np.inf)
-        distance = np.minimum(left, right)
-        better = distance > best[place]
-        content = values[[text is not None for text in window.encoding.texts]]
-        merged[place[better]] = content[better]
-        best[place] = np.maximum(best[place], distance)
+        improve(merged, best, window, values, 0, last=window.stop == end)
     return merged
+
+
+def improve(
+    merged: NDArray[np.float32],
+    best: NDArray[np.float64],
+    window: Window,
+    values: NDArray[np.float32],
+    first: int,
+    *,
+    last: bool,
+) -> None:
+    """Take a window's rows for the tokens that are farther from its edges than from those of the windows before.
+
+    Args:
+        merged: [tokens, width], changed in place.
+        best: distance of each from the nearest edge of the window that its row comes from, below 0 if there is none;
+            changed in place.
+        window: its tokens are among those.
+        values: a row for each of its tokens, special ones included: [S, width].
+        first: which token of the text the first row of `merged` is for.
+        last: whether the window ends where the text does.
+    """
+    import numpy as np
+
+    place = np.arange(window.start, window.stop)
+    left = place - window.start if window.start > 0 else np.full(len(place), np.inf)
+    right = np.full(len(place), np.inf) if last else window.stop - 1 - place
+    distance = np.minimum(left, right)
+    better = distance > best[place - first]
+    content = values[[text is not None for text in window.encoding.texts]]
+    merged[place[better] - first] = content[better]
+    best[place - first] = np.maximum(best[place - first], distance)

@@ -10,7 +10,7 @@ from edge_runtime.streaming.excerpt import Kept
 from edge_runtime.streaming.lexicon import CHUNK, SPACE, Found
 from edge_runtime.streaming.long_chunk import LongChunk
 from edge_runtime.tokenizer import Pieces
-from edge_runtime.windows import Window
+from edge_runtime.windows import OVERLAP, Window
 
 if TYPE_CHECKING:
     from edge_runtime.tokenizer import Tokenizer
@@ -28,13 +28,13 @@ class Stream:
     cut. Not to be fed by several threads at once.
     """
 
-    def __init__(self, tokenizer: Tokenizer, window: int, overlap: int, question: Pieces | None = None) -> None:
+    def __init__(self, tokenizer: Tokenizer, window: int, overlap: int | None, question: Pieces | None = None) -> None:
         """Begin.
 
         Args:
             tokenizer: of the model that the windows are for.
             window: tokens of each, special ones and the question's included.
-            overlap: tokens of the text that each window shares with the one before.
+            overlap: tokens of the text that each window shares with the one before; None: a quarter of them.
             question: first text of a pair, repeated in every window; the stream is the second.
 
         Raises:
@@ -43,13 +43,24 @@ class Stream:
             ModelError: text of this tokenizer cannot be cut.
         """
         special = tokenizer.special_tokens(pair=question is not None)
-        self._room = room_for(window, special, question)
+        if isinstance(window, bool) or not isinstance(window, int) or window <= special:
+            raise InputError(f"window must be more than the {special} special tokens in it, not {window!r}")
+        self._room = window - special - len(question or ())
+        if self._room < 1:
+            raise TooLong(
+                f"the first text has {len(question or ())} tokens and leaves no room for the second in {window}"
+            )
+        if overlap is None:
+            overlap = self._room // OVERLAP
         if isinstance(overlap, bool) or not isinstance(overlap, int) or not 0 <= overlap < self._room:
             raise InputError(
                 f"overlap must be 0 to {self._room - 1}, less than the {self._room} tokens of text in a window, "
                 f"not {overlap!r}"
             )
-        self._overlap = overlap
+        self.window = window
+        """tokens of each, special ones included"""
+        self.overlap = overlap
+        """tokens that neighbouring ones share"""
         self._tokenizer = tokenizer
         self._question = question
         self._lexicon = tokenizer.lexicon
@@ -200,12 +211,12 @@ class Stream:
     def _cut(self, final: bool) -> list[Window]:
         """The windows that are complete, whose tokens are then dropped, and what is left if the text has ended."""
         windows: list[Window] = []
-        room, step = self._room, self._room - self._overlap
+        room, step = self._room, self._room - self.overlap
         start, count = 0, len(self._ids)
         while count - start >= room:
             windows.append(self._window(start, start + room))
             start += step
-        if final and count - start > (self._overlap if self._windows else 0):
+        if final and count - start > (self.overlap if self._windows else 0):
             windows.append(self._window(start, count))
         if start:
             self._before = self._ends[start - 1]
@@ -238,18 +249,3 @@ class Stream:
             index,
             self._kept.cut(min(before, self._starts[start]), self._ends[stop - 1]),
         )
-
-
-def room_for(window: int, special: int, question: Pieces | None) -> int:
-    """How many tokens of the text a window holds.
-
-    Raises:
-        InputError: `window` is no integer, or has no room even without a question.
-        TooLong: the question leaves no room.
-    """
-    if isinstance(window, bool) or not isinstance(window, int) or window <= special:
-        raise InputError(f"window must be more than the {special} special tokens in it, not {window!r}")
-    room = window - special - len(question or ())
-    if room < 1:
-        raise TooLong(f"the first text has {len(question or ())} tokens and leaves no room for the second in {window}")
-    return room

@@ -13,6 +13,7 @@ from edge_runtime.tasks.results import Answer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from edge_runtime.streaming.excerpt import Excerpt
     from edge_runtime.windows import Window
 
 MAX_ANSWER_TOKENS = 30
@@ -20,20 +21,19 @@ MAX_ANSWER_TOKENS = 30
 
 
 def find(context: str, windows: Sequence[Window], logits: Sequence[NDArray[np.float32]]) -> Answer:
-    """The best answer in any window: the highest sum of start and end logits.
+    """The best answer in any window: the highest sum of start and end logits, the first of equal ones.
 
     Args:
         context: the second text of the pair, of which every window holds at least one token.
         windows: of the pair.
         logits: start and end of each token of each window, [S, 2].
     """
-    candidates = [_best_span(window, rows) for window, rows in zip(windows, logits, strict=True)]
-    _, start, end, score = max(candidates, key=lambda candidate: candidate[0])
-    return Answer(context[start:end], start, end, score)
+    candidates = [find_within(context, window, rows) for window, rows in zip(windows, logits, strict=True)]
+    return max(candidates, key=lambda candidate: candidate[0])[1]
 
 
-def _best_span(window: Window, logits: NDArray[np.float32]) -> tuple[float, int, int, float]:
-    """Sum of logits, first character, one past the last, probability."""
+def find_within(context: str | Excerpt, window: Window, logits: NDArray[np.float32]) -> tuple[float, Answer]:
+    """The best answer in one window, and its sum of logits."""
     places = [place for place, text in enumerate(window.encoding.texts) if text == 1]
     starts, ends = logits[places, 0], logits[places, 1]
     sums = starts[:, None] + ends[None, :]
@@ -46,4 +46,4 @@ def _best_span(window: Window, logits: NDArray[np.float32]) -> tuple[float, int,
     end = window.encoding.offsets[places[finish]]
     assert start is not None
     assert end is not None
-    return float(sums[begin, finish]), start[0], end[1], score
+    return float(sums[begin, finish]), Answer(context[start[0] : end[1]], start[0], end[1], score)

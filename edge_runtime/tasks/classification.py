@@ -23,14 +23,23 @@ def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np
     return probabilities
 
 
-def best(scores: NDArray[np.float64], top_k: int) -> list[int]:
-    """Places of the `top_k` highest scores, highest first; equal ones in their order.
+def check_top_k(top_k: int) -> None:
+    """Check how many labels are wanted.
 
     Raises:
         InputError: `top_k` is no positive integer.
     """
     if isinstance(top_k, bool) or not isinstance(top_k, int) or top_k < 1:
         raise InputError(f"top_k must be a positive integer, not {top_k!r}")
+
+
+def best(scores: NDArray[np.float64], top_k: int) -> list[int]:
+    """Places of the `top_k` highest scores, highest first; equal ones in their order.
+
+    Raises:
+        InputError: `top_k` is no positive integer.
+    """
+    check_top_k(top_k)
     return [int(place) for place in np.argsort(-scores, kind="stable")[:top_k]]
 
 

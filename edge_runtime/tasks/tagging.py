@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_runtime.manifest import Head
+    from edge_runtime.streaming.excerpt import Excerpt
     from edge_runtime.tokenizer import Pieces
 
+    Text = str | Excerpt
+
 OUTSIDE = "O"
+
+MAX_WORDS = 4096
+"""of an entity; what a stream tags as an endless one comes in parts of that length"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,25 +47,79 @@ class Word:
     """punctuation was cut off between the word before and this one"""
 
 
-def words(text: str, pieces: Pieces) -> list[Word]:
-    """The words of a text, in order."""
-    found: list[Word] = []
-    detached = False
-    for run in _runs(text, _units(pieces)):
-        core = _core(text, run)
-        if core[0] is not run[0]:
-            detached = True
-        found.append(Word(core[0].start, core[-1].end, core[0].token, detached))
-        detached = core[-1] is not run[-1]
-    return found
+@dataclass(slots=True)
+class _Open:
+    """An entity whose end is not known yet."""
+
+    kind: str
+    start: int
+    texts: list[str]
+    """its first word, and what each further one adds, with what stands between"""
+    end: int = 0
+    scores: list[float] = field(default_factory=list)
+    """highest probability of each word"""
 
 
-def entities(text: str, pieces: Pieces, logits: NDArray[np.float32], head: Head) -> list[Entity]:
-    """Read the tags of a text's words.
+class Tagger:
+    """Reads the tags of a text, all at once (`entities`) or part by part.
 
     Takes BIO tags (`B-city`, `I-city`, `O`), IO tags (`I-city` alone) and plain labels (`city`). An `I-` whose word
     does not continue an entity of its type begins one. Plain labels and lone `I-` tags of one type join into one
     entity unless punctuation stands between them.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self._head = head
+        self._bio = any(label.startswith("B-") for label in head.labels)
+        self._detached = False
+        self._open: _Open | None = None
+        self.found: list[Entity] = []
+        """entities that have ended, in the order of the text, none overlapping"""
+        self.position = 0
+        """end of the last word that was read; text before it is not looked at again"""
+
+    def read(self, text: Text, pieces: Pieces, logits: NDArray[np.float32]) -> None:
+        """Read on.
+
+        Args:
+            text: the text, or an excerpt that holds these pieces and what stands between them and `position`.
+            pieces: the next tokens, without special ones; white space must follow the last.
+            logits: [tokens, labels], without special tokens' rows.
+        """
+        found, self._detached = _words(text, pieces, self._detached)
+        if not found:
+            return
+        probabilities = softmax(logits[[word.token for word in found]], self._head.temperature)
+        for word, row in zip(found, probabilities, strict=True):
+            prefix, kind = _split(self._head.labels[int(row.argmax())])
+            entity = self._open
+            goes_on = prefix != "B" and (self._bio or not word.detached)
+            if entity and entity.kind == kind and goes_on and len(entity.scores) < MAX_WORDS:
+                entity.texts.append(text[entity.end : word.end])
+            else:
+                self._close()
+                entity = None if kind is None else _Open(kind, word.start, [text[word.start : word.end]])
+                self._open = entity
+            if entity:
+                entity.end = word.end
+                entity.scores.append(float(row.max()))
+            self.position = word.end
+
+    def end(self) -> list[Entity]:
+        """The text has ended: all its entities."""
+        self._close()
+        return self.found
+
+    def _close(self) -> None:
+        entity = self._open
+        if entity:
+            text, score = "".join(entity.texts), float(np.mean(entity.scores))
+            self.found.append(Entity(entity.kind, text, entity.start, entity.end, score))
+            self._open = None
+
+
+def entities(text: Text, pieces: Pieces, logits: NDArray[np.float32], head: Head) -> list[Entity]:
+    """Read the tags of a text's words.
 
     Args:
         text: the text.
@@ -70,30 +130,26 @@ def entities(text: str, pieces: Pieces, logits: NDArray[np.float32], head: Head)
     Returns:
         Entities in the order of the text, none overlapping.
     """
-    found = words(text, pieces)
-    if not found:
-        return []
-    probabilities = softmax(logits[[word.token for word in found]], head.temperature)
-    bio = any(label.startswith("B-") for label in head.labels)
-    groups: list[tuple[str, list[int]]] = []
-    previous: str | None = None
-    for place, (word, row) in enumerate(zip(found, probabilities, strict=True)):
-        prefix, kind = _split(head.labels[int(row.argmax())])
-        if kind is None:
-            previous = None
-            continue
-        continues = kind == previous and prefix != "B" and (bio or not word.detached)
-        if continues:
-            groups[-1][1].append(place)
-        else:
-            groups.append((kind, [place]))
-        previous = kind
-    return [_entity(text, kind, [found[place] for place in places], probabilities[places]) for kind, places in groups]
+    tagger = Tagger(head)
+    tagger.read(text, pieces, logits)
+    return tagger.end()
 
 
-def _entity(text: str, kind: str, members: Sequence[Word], probabilities: NDArray[np.float64]) -> Entity:
-    start, end = members[0].start, members[-1].end
-    return Entity(kind, text[start:end], start, end, float(probabilities.max(axis=1).mean()))
+def words(text: Text, pieces: Pieces) -> list[Word]:
+    """The words of a text, in order."""
+    return _words(text, pieces, False)[0]
+
+
+def _words(text: Text, pieces: Pieces, detached: bool) -> tuple[list[Word], bool]:
+    """The words of a text or of its next part, and whether punctuation was cut off the last one's end."""
+    found: list[Word] = []
+    for run in _runs(text, _units(pieces)):
+        core = _core(text, run)
+        if core[0] is not run[0]:
+            detached = True
+        found.append(Word(core[0].start, core[-1].end, core[0].token, detached))
+        detached = core[-1] is not run[-1]
+    return found, detached
 
 
 def _split(label: str) -> tuple[str, str | None]:
@@ -115,7 +171,7 @@ def _units(pieces: Pieces) -> Iterable[Word]:
             start = place
 
 
-def _runs(text: str, units: Iterable[Word]) -> Iterable[list[Word]]:
+def _runs(text: Text, units: Iterable[Word]) -> Iterable[list[Word]]:
     """Units that touch, where one of the two is punctuation: a word between white space, or one ideograph."""
     run: list[Word] = []
     for unit in units:
@@ -128,7 +184,7 @@ def _runs(text: str, units: Iterable[Word]) -> Iterable[list[Word]]:
         yield run
 
 
-def _core(text: str, run: Sequence[Word]) -> Sequence[Word]:
+def _core(text: Text, run: Sequence[Word]) -> Sequence[Word]:
     """A run without the punctuation at its ends; all of it if it is nothing else."""
     first, last = 0, len(run)
     while first < last and _is_punctuation(text, run[first]):
@@ -144,5 +200,5 @@ def _core(text: str, run: Sequence[Word]) -> Sequence[Word]:
     return run[first:last]
 
 
-def _is_punctuation(text: str, unit: Word) -> bool:
+def _is_punctuation(text: Text, unit: Word) -> bool:
     return all(unicodedata.category(character)[0] in "PS" for character in text[unit.start : unit.end])
