@@ -20,6 +20,8 @@ QUEUE_CHARACTERS = 8 << 20
 """of all texts in a queue; a board with 512 MB has room for them"""
 MARGIN = 0.8
 """of its deadline that a request may be expected to wait: estimates are wrong, and others come in between"""
+MARGIN_OF_MORE = 0.4
+"""the same for what a client asks while it has a request waiting: newcomers' turns come before it"""
 QUICK = 0.005
 """seconds: a worker whose jobs are quicker than that gets the next one while it is at work, so that it does not stand
 idle while messages travel; of slower ones it gets one at a time, because what it has cannot be taken back"""
@@ -81,12 +83,15 @@ class Lane:
         if not workers:
             # nobody knows when one will be there; the deadline does
             return
-        ahead = self._backlog
+        ahead, margin = self._backlog, MARGIN
         if not self._queue.waiting(client):
             # it is this client's turn after one job of each other
             ahead = min(ahead, (self._queue.clients + workers) * self.cost.mean)
+        elif self._queue.clients > 1:
+            # others' first requests will come in between
+            margin = MARGIN_OF_MORE
         wait = ahead / workers + cost
-        if wait > MARGIN * patience:
+        if wait > margin * patience:
             raise Overloaded(
                 f"the answer would take about {wait * 1e3:.0f} ms, and {patience * 1e3:.0f} are left; try again later"
             )
@@ -112,7 +117,7 @@ class Lane:
             self._gone(job)
         for worker in (*self.workers, *self.draining):
             for job in worker.running:
-                if job.client is client:
+                if job.client == client:
                     job.abandoned = True
 
     def expire(self) -> None:
@@ -182,7 +187,8 @@ class Lane:
         if free is not None and len(free.running) >= depth:
             free = None
         for client, job in self._queue.heads():
-            if job.deadline is not None and job.deadline < now:
+            if job.deadline is not None and job.deadline < now + (job.cost if self.workers else 0.0):
+                # it would be late even if it began now
                 self._queue.pop(client)
                 self._expired(job)
                 return True
