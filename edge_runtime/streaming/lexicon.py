@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge_runtime.errors import ModelError
 from edge_runtime.streaming.characters import Characters
@@ -17,7 +18,6 @@ from edge_runtime.streaming.characters import Characters
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Library
 
-CHUNK = re.compile(r"[^ \t\n\r]+")
 SPACE = re.compile(r"[ \t\n\r]")
 
 MAX_WORD = 4096
@@ -34,14 +34,16 @@ _PIECE = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
 """words and punctuation of such text"""
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Found:
     """The tokens of a chunk; places count from its beginning."""
 
     ids: tuple[int, ...]
-    starts: tuple[int, ...]
-    ends: tuple[int, ...]
+    offsets: tuple[tuple[int, int], ...]
     words: tuple[int, ...]
     word_count: int
+    whole: int | None
+    """the token that is the whole chunk, if there is just one"""
 
 
 class Lexicon:
@@ -77,7 +79,8 @@ class Lexicon:
             raise _refusal(f"its words may have {self.longest_word} characters, and those of a stream {MAX_WORD}")
         self.characters = Characters(library.normalizer)
         self._lowers: bool = library.normalizer.lowercase
-        self._cache: dict[str, Found] = {}
+        self.known: dict[str, Found] = {}
+        """chunks that were met before"""
         self._added = _added_tokens(library)
         # Leftmost and then longest, as the library matches: alternatives are tried in order.
         longest_first = sorted(self._added, key=len, reverse=True)
@@ -86,14 +89,12 @@ class Lexicon:
         self._longest_beginning = max((len(beginning) for beginning in self._beginnings), default=0)
 
     def chunk(self, text: str) -> Found:
-        """Tokens of a chunk that holds no added token."""
-        found = self._cache.get(text)
-        if found is None:
-            found = self._plain(text) if _PLAIN.fullmatch(text) else self._any(text)
-            if len(text) <= _CACHED:
-                if len(self._cache) >= _CACHE:
-                    self._cache.clear()
-                self._cache[text] = found
+        """Tokens of a chunk that holds no added token and is not in `known`."""
+        found = self._plain(text) if _PLAIN.fullmatch(text) else self._any(text)
+        if len(text) <= _CACHED:
+            if len(self.known) >= _CACHE:
+                self.known.clear()
+            self.known[text] = found
         return found
 
     def word(self, letters: str) -> list[tuple[int, int, int]]:
@@ -132,29 +133,41 @@ class Lexicon:
             done = match.end()
         return found, next((place for place in open_places if place >= done), len(text))
 
+    def last_cut(self, text: str) -> int:
+        """Where a chunk can be cut so that both sides are tokenised as in the whole: as far right as is known, or 0.
+
+        That is after a character that is split from what follows and that no combining mark can get past.
+        """
+        for place in range(len(text), 0, -1):
+            parts = self.characters.parts(text[place - 1])
+            if parts and not parts[-1].order and parts[-1].letters and parts[-1].letters[-1][0] != "letter":
+                return place
+        return 0
+
     def _plain(self, text: str) -> Found:
         ids: list[int] = []
-        starts: list[int] = []
-        ends: list[int] = []
+        offsets: list[tuple[int, int]] = []
         words: list[int] = []
-        count = 0
-        for match in _PIECE.finditer(text):
+        for word, match in enumerate(_PIECE.finditer(text)):
             letters = match.group()
             at = match.start()
             for token in self._model.tokenize(letters.lower() if self._lowers else letters):
                 begin, end = token.offsets
                 ids.append(token.id)
-                starts.append(at + begin)
-                ends.append(at + end)
-                words.append(count)
-            count += 1
-        return Found(tuple(ids), tuple(starts), tuple(ends), tuple(words), count)
+                offsets.append((at + begin, at + end))
+                words.append(word)
+        return _found(text, tuple(ids), tuple(offsets), tuple(words))
 
     def _any(self, text: str) -> Found:
         encoding = self._library.encode(text, add_special_tokens=False)
-        words = tuple(word or 0 for word in encoding.word_ids)
-        starts, ends = zip(*encoding.offsets, strict=True) if words else ((), ())
-        return Found(tuple(encoding.ids), starts, ends, words, words[-1] + 1 if words else 0)
+        return _found(
+            text, tuple(encoding.ids), tuple(encoding.offsets), tuple(word or 0 for word in encoding.word_ids)
+        )
+
+
+def _found(text: str, ids: tuple[int, ...], offsets: tuple[tuple[int, int], ...], words: tuple[int, ...]) -> Found:
+    whole = ids[0] if offsets == ((0, len(text)),) else None
+    return Found(ids, offsets, words, words[-1] + 1 if words else 0, whole)
 
 
 def _added_tokens(library: Library) -> dict[str, int]:

@@ -6,17 +6,17 @@ import codecs
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import InputError, TooLong
+from edge_runtime.streaming.backlog import Backlog
 from edge_runtime.streaming.excerpt import Kept
-from edge_runtime.streaming.lexicon import CHUNK, SPACE, Found
+from edge_runtime.streaming.lexicon import SPACE
 from edge_runtime.streaming.long_chunk import LongChunk
-from edge_runtime.tokenizer import Pieces
 from edge_runtime.windows import OVERLAP, Window
 
 if TYPE_CHECKING:
-    from edge_runtime.tokenizer import Tokenizer
+    from edge_runtime.tokenizer import Pieces, Tokenizer
 
-BLOCK = 1 << 16
-"""bytes that are worked on at a time, however many are fed: a bound for memory"""
+BLOCK = 1 << 14
+"""bytes that are worked on at a time, however many are fed: what fits into a CPU's cache with its tokens"""
 LONG_CHUNK = 256
 """characters without white space that are held back, waiting for some; more are read one by one"""
 
@@ -77,17 +77,7 @@ class Stream:
         """the chunk that the text before `_held` is part of"""
         self._long_start = 0
         self._kept = Kept()
-        # The tokens that are not yet, or not for the last time, in a window:
-        self._ids: list[int] = []
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._words: list[int] = []
-        self._first = 0
-        """number of the first of them"""
-        self._before = 0
-        """where the token before them ends"""
-        self._word = 0
-        """of the next token"""
+        self._tokens = Backlog(self._lexicon)
         self._windows = 0
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Window]:
@@ -126,17 +116,6 @@ class Stream:
         self._closed = True
         return windows
 
-    def token(self, number: int, start: int, end: int) -> None:
-        """Take a token of a long chunk (`long_chunk.Sink`)."""
-        self._ids.append(number)
-        self._starts.append(start)
-        self._ends.append(end)
-        self._words.append(self._word)
-
-    def end_word(self) -> None:
-        """Take the end of its word (`long_chunk.Sink`)."""
-        self._word += 1
-
     def _check(self) -> None:
         if self._failure is not None:
             raise InputError(self._failure)
@@ -162,13 +141,17 @@ class Stream:
         return text
 
     def _read(self, text: str, final: bool) -> None:
+        if not final and not self._long and len(self._held) + len(text) <= LONG_CHUNK and not SPACE.search(text):
+            # Part of a word: looked at when there is more of it, not byte by byte.
+            self._held += text
+            return
         text = self._held + text
         place = 0
         added, undecided = self._lexicon.added(text, final)
         for number, start, end in added:
             self._segment(text, place, start, closed=True)
-            self.token(number, self._place + start, self._place + end)
-            self.end_word()
+            self._tokens.token(number, self._place + start, self._place + end)
+            self._tokens.end_word()
             place = end
         place = self._segment(text, place, undecided, closed=final)
         self._kept.append(self._place, text[:place])
@@ -177,7 +160,7 @@ class Stream:
 
     def _segment(self, text: str, start: int, stop: int, *, closed: bool) -> int:
         """Read text without added tokens, up to the returned place. What follows it is another segment if `closed`."""
-        if self._long is not None:
+        if self._long:
             space = SPACE.search(text, start, stop)
             end = space.start() if space else stop
             self._long.feed(text[start:end], self._place + start)
@@ -186,66 +169,42 @@ class Stream:
             self._long.end()
             self._long = None
             start = end
-        for match in CHUNK.finditer(text, start, stop):
-            if match.end() < stop or closed:
-                self._add(self._lexicon.chunk(match.group()), self._place + match.start())
-            elif len(match.group()) <= LONG_CHUNK:
-                return match.start()
-            else:
-                self._long = LongChunk(self._lexicon, self)
-                self._long_start = self._place + match.start()
-                self._long.feed(match.group(), self._long_start)
-        return stop
-
-    def _add(self, found: Found, place: int) -> None:
-        word = self._word
-        if len(found.ids) == 1:
-            self.token(found.ids[0], place + found.starts[0], place + found.ends[0])
-        else:
-            self._ids += found.ids
-            self._starts += [place + start for start in found.starts]
-            self._ends += [place + end for end in found.ends]
-            self._words += [word + number for number in found.words]
-        self._word = word + found.word_count
+        open_from = stop if closed else 1 + max(start - 1, *(text.rfind(space, start, stop) for space in " \t\n\r"))
+        if stop - open_from > LONG_CHUNK:
+            open_from += self._lexicon.last_cut(text[open_from:stop])
+        self._tokens.read(text[start:open_from], self._place + start)
+        if stop - open_from > LONG_CHUNK:
+            self._long = LongChunk(self._lexicon, self._tokens)
+            self._long_start = self._place + open_from
+            self._long.feed(text[open_from:stop], self._long_start)
+            return stop
+        return open_from
 
     def _cut(self, final: bool) -> list[Window]:
         """The windows that are complete, whose tokens are then dropped, and what is left if the text has ended."""
+        tokens = self._tokens
         windows: list[Window] = []
-        room, step = self._room, self._room - self.overlap
-        start, count = 0, len(self._ids)
-        while count - start >= room:
-            windows.append(self._window(start, start + room))
-            start += step
-        if final and count - start > (self.overlap if self._windows else 0):
-            windows.append(self._window(start, count))
-        if start:
-            self._before = self._ends[start - 1]
-            self._first += start
-            for column in (self._ids, self._starts, self._ends, self._words):
-                del column[:start]
-        self._kept.forget(min(self._before, self._starts[0]) if self._starts else self._before)
+        start = 0
+        while len(tokens) - start >= self._room:
+            windows.append(self._window(start, start + self._room))
+            start += self._room - self.overlap
+        if final and len(tokens) - start > (self.overlap if self._windows else 0):
+            windows.append(self._window(start, len(tokens)))
+        tokens.drop(start)
+        self._kept.forget(tokens.text_of(0, 1)[0] if len(tokens) else tokens.before)
         if self._kept.full:
             end = self._kept.end
-            tokens = zip(self._starts, self._ends, strict=True)
-            self._kept.thin(((self._before,) * 2, *tokens, (self._long_start if self._long else end, end)))
+            word = self._long_start if self._long else end
+            self._kept.thin([(tokens.before, tokens.before), *tokens.offsets, (word, end)])
         return windows
 
     def _window(self, start: int, stop: int) -> Window:
-        content = Pieces(
-            tuple(self._ids[start:stop]),
-            tuple(zip(self._starts[start:stop], self._ends[start:stop], strict=True)),
-            tuple(self._words[start:stop]),
-        )
-        before = self._ends[start - 1] if start else self._before
+        content = self._tokens.pieces(start, stop)
         encoding = (
             self._tokenizer.join(content) if self._question is None else self._tokenizer.join(self._question, content)
         )
         index = self._windows
         self._windows += 1
-        return Window(
-            encoding,
-            self._first + start,
-            self._first + stop,
-            index,
-            self._kept.cut(min(before, self._starts[start]), self._ends[stop - 1]),
-        )
+        first = self._tokens.first
+        excerpt = self._kept.cut(*self._tokens.text_of(start, stop))
+        return Window(encoding, first + start, first + stop, index, excerpt)
