@@ -55,7 +55,7 @@ class Measures:
         self.temperature = registry.gauge("edge_temperature_celsius", "Of a thermal zone.", ("zone",), merge="max")
         self.private = registry.gauge("edge_private_memory_bytes", "Memory that no other process shares.").labels()
         self.resident = registry.gauge("process_resident_memory_bytes", "Resident memory.").labels()
-        self.cpu = registry.gauge("process_cpu_seconds_total", "User and system time.").labels()
+        self.cpu = registry.counter("process_cpu_seconds_total", "User and system time.").labels()
         self.descriptors = registry.gauge("process_open_fds", "Open descriptors of the server itself.").labels()
         self.started = registry.gauge(
             "process_start_time_seconds", "Start of the server, since the epoch.", merge="max"

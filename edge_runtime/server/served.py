@@ -27,6 +27,9 @@ Pi 4"""
 STREAMS_MAY_END = 60.0
 """seconds that streams are given to end on a worker whose model was replaced"""
 
+CANARY = "canary"
+"""kind of the job that is a self-test"""
+
 log = EventLog(__name__)
 
 
@@ -130,7 +133,7 @@ class ServedModel:
         """Give each worker that has nothing to do a canary inference."""
         for worker in self.lane.workers:
             if not worker.running:
-                worker.send(Job(self, "canary", (), self._canary, started=time.monotonic()))
+                worker.send(Job(self, CANARY, (), self._canary, started=time.monotonic()))
 
     def _canary(self, outcome: Outcome) -> None:
         if outcome.error is not None and outcome.worker is not None:
@@ -138,9 +141,10 @@ class ServedModel:
             outcome.worker.kill()
 
     def alive_since(self, moment: float) -> bool:
-        """Whether every worker has answered something since then, or is at work for less than `STUCK`."""
+        """Whether every worker has answered something since then, or is at somebody's request and not stuck there."""
         return bool(self.lane.workers) and all(
-            worker.last_answer >= moment or worker.running for worker in self.lane.workers
+            worker.last_answer >= moment or (worker.running and worker.running[0].kind != CANARY)
+            for worker in self.lane.workers
         )
 
     async def stop(self) -> None:

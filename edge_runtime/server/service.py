@@ -173,7 +173,7 @@ class Service:
         processes = [vitals.process(pid) for pid in pids]
         measures.private.set(sum(process.private_bytes or 0 for process in processes))
         measures.resident.set(sum(process.resident_bytes or 0 for process in processes))
-        measures.cpu.set(sum(process.cpu_seconds or 0 for process in processes))
+        measures.cpu.follow(sum(process.cpu_seconds or 0 for process in processes))
         measures.descriptors.set(processes[0].open_descriptors or 0)
         return exposition([measures.registry.snapshot()])
 

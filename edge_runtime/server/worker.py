@@ -28,8 +28,9 @@ from edge_runtime.server.wire import messages, pack
 
 if TYPE_CHECKING:
     from edge_runtime.model import Model
-    from edge_runtime.streaming.reader import Reader, WindowResult
-    from edge_runtime.streaming.window import Window
+    from edge_runtime.streaming.reader import Reader
+    from edge_runtime.tasks.results import WindowResult
+    from edge_runtime.windows import Window
 
 READY, FAILED, DONE, ERROR = "ready", "failed", "done", "error"
 """what a worker says: the first two once, at its start, the others about a job"""
