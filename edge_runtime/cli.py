@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +15,13 @@ from edge_runtime import __version__
 from edge_runtime.errors import EdgeError
 
 DEFAULT_MODEL = "assistant"
+OPERATIONS = ("ask", "understand", "classify", "tag", "answer", "embed", "fill", "choose")
 
 _model = click.option(
     "--model", default=DEFAULT_MODEL, show_default=True, metavar="M", help="A bundled model's name, or a .tflite file."
+)
+_token_file = click.option(
+    "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Secret that the server asks for."
 )
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 
@@ -115,6 +120,75 @@ def serve(models: tuple[str, ...], log_level: str, log_format: Literal["text", "
     with _reported():
         logs.configure(log_level, log_format)
         daemon.run(command.options(models=models or (DEFAULT_MODEL,), **given))
+
+
+@commands.command()
+@click.argument("arguments", nargs=-1, metavar="[URL] TEXT")
+@click.option(
+    "--op", default="ask", show_default=True, type=click.Choice(OPERATIONS), help="What to ask; the model decides."
+)
+@click.option("--model", metavar="M", help="Which of the server's models.  [default: its first]")
+@click.option("--pair", "pairs", multiple=True, metavar="TEXT", help="As for `ask`.")
+@click.option("--deadline-ms", type=click.FloatRange(0, min_open=True), metavar="N", help="How long it may take.")
+@_token_file
+@click.option("--stream", is_flag=True, help="Read a text of any length from standard input; TEXT is then a question.")
+@_json
+def call(
+    arguments: tuple[str, ...],
+    op: str,
+    model: str | None,
+    pairs: tuple[str, ...],
+    deadline_ms: float | None,
+    token_file: Path | None,
+    stream: bool,
+    as_json: bool,
+) -> None:
+    """Ask a running server about TEXT.
+
+    URL is unix:///PATH or tcp://HOST:PORT; left out, it is $EDGE_RUNTIME_URL or the usual socket.
+
+    With --stream, what is found in each window is printed as it comes, and then what is found in all of the text; with
+    --json as one object a line.
+    """
+    from edge_runtime.commands import call as command
+
+    url, texts = command.split(arguments)
+    if len(texts) > 1 or not (texts or stream):
+        raise click.UsageError("give one TEXT" if texts else "Missing argument 'TEXT'.")
+    with _reported():
+        server = command.place(url, token_file)
+        if not stream:
+            found = command.call(server, texts[0], op, model, pairs, deadline_ms)
+            click.echo(_dump(found.to_json()) if as_json else found.to_text())
+            return
+        from edge_runtime.commands.listen import Listener
+
+        with server.client() as client:
+            task = None if op == "ask" else op
+            listener = Listener(client, sys.stdin.fileno(), task, model, texts[0] if texts else None)
+            for window in listener.windows():
+                click.echo(_dump(listener.window_json(window)) if as_json else listener.window_text(window))
+            click.echo(_dump(listener.final_json()) if as_json else listener.final_text())
+
+
+@commands.command()
+@click.argument("url", required=False)
+@click.option(
+    "--interval", default=1.0, show_default=True, type=click.FloatRange(0.1, 3600), metavar="S", help="Seconds."
+)
+@click.option("--once", is_flag=True, help="One reading, of all the time since the server was started.")
+@_token_file
+@_json
+def top(url: str | None, interval: float, once: bool, token_file: Path | None, as_json: bool) -> None:
+    """Watch a running server: rates, latency, queues, memory; `q` ends it.
+
+    Where the output is no terminal it is a line each time, or with --json an object. URL is as for `call`.
+    """
+    from edge_runtime.commands import call
+    from edge_runtime.commands import top as command
+
+    with _reported():
+        command.watch(call.place(url, token_file), interval, once, _dump if as_json else None)
 
 
 @commands.command()

@@ -8,6 +8,7 @@ A transport is a class of addresses with `parse`, `connect` and `open` (see `Add
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Callable, Mapping
@@ -107,6 +108,18 @@ class Tcp:
 
 
 _SCHEMES: Mapping[str, Callable[[str], Address]] = {"unix": Unix.parse, "tcp": Tcp.parse}
+
+
+def default_url() -> str:
+    """Where to look for a server when nobody says: $EDGE_RUNTIME_URL, the service's socket, or the user's own."""
+    said = os.environ.get(URL_VARIABLE)
+    if said:
+        return said
+    folder = os.environ.get("XDG_RUNTIME_DIR")
+    own = f"{folder}/edge-runtime/edge.sock"
+    if folder and not os.access(DEFAULT_URL.removeprefix("unix://"), os.F_OK) and os.access(own, os.F_OK):
+        return f"unix://{own}"
+    return DEFAULT_URL
 
 
 def parse(url: str) -> Address:
