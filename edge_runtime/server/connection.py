@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from edge_runtime.errors import Overloaded
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_UNREAD = 8 << 20
 """bytes of replies that one client may leave unread; two of the largest"""
+TURN = 0.002
+"""seconds that the lines of one client are handled before it is the others' turn: what is read at once may be a hundred
+thousand tiny lines"""
 LINGER = 2.0
 """seconds that a client is given to read the last reply"""
 
@@ -44,12 +48,18 @@ class Connection(asyncio.Protocol):
         self._line_since: float | None = time.monotonic()
         """since when a line (at first: any line) is waited for"""
         self._unread_since: float | None = None
+        self._written = self._delivered = 0
         self._paused = False
+        self._rest: Iterator[bytes | None] | None = None
+        """lines that have come and wait for their turn; nothing more is read meanwhile"""
+        self._rest_ends_line = False
+        self._turn: asyncio.Handle | None = None
+        self._at_work = False
 
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return self._session is None or self._session.idle
+        return self._session is None or (self._session.idle and self._rest is None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -75,19 +85,11 @@ class Connection(asyncio.Protocol):
         self._session = Session(self._service, self._peer, self._send, self.end)
 
     def data_received(self, data: bytes) -> None:
-        session = self._session
-        if session is None:
+        if self._session is None or self._ending:
             return
-        for line in self._lines.feed(data):
-            if self._ending:
-                return
-            session.receive(line)
-        if not self._lines.partial:
-            self._line_since = None
-        elif self._line_since is None or data.find(b"\n") >= 0:
-            self._line_since = time.monotonic()
-        if session.backed_up:
-            self._pause()
+        self._rest = self._lines.feed(data)
+        self._rest_ends_line = data.find(b"\n") >= 0
+        self._work()
 
     def eof_received(self) -> bool:
         """The client sends no more; it may still be reading."""
@@ -122,8 +124,8 @@ class Connection(asyncio.Protocol):
         if self._line_since is not None and not self._paused and now - self._line_since > limits.line_ms / 1e3:
             self._send(replies.error(None, "bad_request", f"no whole line came in {limits.line_ms:g} ms"))
             self.end("slow_line")
-        elif self._unread_since is not None and now - self._unread_since > limits.unread_ms / 1e3:
-            self._abort("unread")
+        elif self._unread_since is not None:
+            self._check_reading(now)
         else:
             self._session.sweep(now)
             self._resume()
@@ -142,6 +144,15 @@ class Connection(asyncio.Protocol):
             self._transport.write_eof()
         self._transport.resume_reading()
 
+    def _check_reading(self, now: float) -> None:
+        """Give up a client that has read nothing for too long, however slowly it reads otherwise."""
+        assert self._transport is not None
+        delivered = self._written - self._transport.get_write_buffer_size()
+        if delivered > self._delivered:
+            self._delivered, self._unread_since = delivered, now
+        elif self._unread_since is not None and now - self._unread_since > self._service.limits.unread_ms / 1e3:
+            self._abort("unread")
+
     def _abort(self, reason: str) -> None:
         self._service.measures.ended.labels(reason).add()
         log.warning("connection ended", peer=self._peer.name, reason=reason)
@@ -153,6 +164,7 @@ class Connection(asyncio.Protocol):
         if transport is None or self._ending or transport.is_closing():
             return
         transport.write(line)
+        self._written += len(line)
         if self._unread_since is not None and transport.get_write_buffer_size() > MAX_UNREAD:
             self._abort("unread")
         elif self._half_closed:
@@ -163,6 +175,45 @@ class Connection(asyncio.Protocol):
     def _end_if_done(self) -> None:
         if self._transport is not None and self._session is not None and self._session.idle:
             self._transport.close()
+
+    def _work(self) -> None:
+        """Handle lines for as long as it is this client's turn and it reads its replies."""
+        self._turn = None
+        self._at_work = True
+        try:
+            self._handle(time.monotonic() + TURN)
+        finally:
+            self._at_work = False
+        if self._rest is not None:
+            self._pause()
+            return
+        if not self._lines.partial:
+            self._line_since = None
+        elif self._line_since is None or self._rest_ends_line:
+            self._line_since = time.monotonic()
+        if self._session is not None and self._session.backed_up:
+            self._pause()
+        else:
+            self._resume()
+
+    def _handle(self, end: float) -> None:
+        while self._rest is not None:
+            session = self._session
+            if session is None or self._ending:
+                self._rest = None
+            elif self._unread_since is not None or session.backed_up:
+                # `_resume` goes on with it
+                return
+            elif time.monotonic() > end:
+                self._turn = asyncio.get_running_loop().call_soon(self._work)
+                return
+            else:
+                try:
+                    line = next(self._rest)
+                except StopIteration:
+                    self._rest = None
+                else:
+                    session.receive(line)
 
     def _pause(self) -> None:
         if not self._paused and self._transport is not None and not self._transport.is_closing():
@@ -178,6 +229,10 @@ class Connection(asyncio.Protocol):
         ):
             return
         if self._session is not None and self._session.backed_up:
+            return
+        if self._rest is not None:
+            if self._turn is None and not self._at_work:
+                self._turn = asyncio.get_running_loop().call_soon(self._work)
             return
         self._paused = False
         if self._line_since is not None:

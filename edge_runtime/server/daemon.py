@@ -17,7 +17,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.protocol.limits import Limits
 from edge_runtime.server.activation import inherited_sockets
 from edge_runtime.server.connection import Connection
-from edge_runtime.server.listeners import UnixListener, tcp_listeners
+from edge_runtime.server.listeners import BACKLOG, UnixListener, tcp_listeners
 from edge_runtime.server.logs import EventLog
 from edge_runtime.server.monitoring import Monitoring
 from edge_runtime.server.notify import Notifier
@@ -75,7 +75,7 @@ class _Daemon:
         self._service = Service(options.limits, token)
         self._connections: set[Connection] = set()
         self._sockets: list[socket.socket] = []
-        self._unix: UnixListener | None = None
+        self._unix: list[UnixListener] = []
         self._monitoring: list[Monitoring] = []
         self._stop = asyncio.Event()
         self._reloads = 0
@@ -105,8 +105,8 @@ class _Daemon:
                 server.close()
             for monitoring in self._monitoring:
                 await monitoring.close()
-            if self._unix is not None:
-                self._unix.remove()
+            for listener in self._unix:
+                listener.remove()
             for listening in self._sockets:
                 listening.close()
             for model in models:
@@ -122,14 +122,16 @@ class _Daemon:
         self._sockets = [each.socket for each in inherited if each.name != MONITORING]
         scraped = [each.socket for each in inherited if each.name == MONITORING]
         if options.unix is not None:
-            self._unix = UnixListener(options.unix, options.mode, options.group)
-            self._sockets.append(self._unix.socket)
+            self._sockets.append(self._listen_at(options.unix))
         for address in options.tcp:
             self._sockets += tcp_listeners(address, beyond_this_machine=options.allow_remote)
         if not self._sockets:
             raise InputError("there is nothing to listen on: give --socket or --tcp")
         if options.metrics is not None:
-            scraped += _monitoring_sockets(options.metrics)
+            if "/" in options.metrics:
+                scraped.append(self._listen_at(Path(options.metrics)))
+            else:
+                scraped += tcp_listeners(options.metrics, beyond_this_machine=False)
         self._monitoring = [Monitoring(self._metrics, self._health) for _ in scraped]
         for monitoring, listening in zip(self._monitoring, scraped, strict=True):
             await monitoring.start(listening)
@@ -137,12 +139,17 @@ class _Daemon:
         loop = asyncio.get_running_loop()
         # create_server also takes Unix sockets, and never removes their files
         servers = [
-            await loop.create_server(lambda: Connection(service, connections), sock=listening)
+            await loop.create_server(lambda: Connection(service, connections), sock=listening, backlog=BACKLOG)
             for listening in self._sockets
         ]
         for listening in self._sockets:
             log.info("listening", address=_name(listening))
         return servers
+
+    def _listen_at(self, path: Path) -> socket.socket:
+        listener = UnixListener(path, self._options.mode, self._options.group)
+        self._unix.append(listener)
+        return listener.socket
 
     async def _start(self, models: list[ServedModel]) -> None:
         starting = asyncio.create_task(self._service.start(models))
@@ -253,12 +260,6 @@ def read_token(path: Path) -> str:
     if len(token) < LEAST_TOKEN or not token.isprintable():
         raise InputError(f"the token in {path} must be one line of at least {LEAST_TOKEN} characters")
     return token
-
-
-def _monitoring_sockets(address: str) -> list[socket.socket]:
-    if "/" in address:
-        return [UnixListener(Path(address), 0o660, None).socket]
-    return tcp_listeners(address, beyond_this_machine=False)
 
 
 def _name(listening: socket.socket) -> str:

@@ -98,6 +98,9 @@ class Lane:
 
     def force(self, job: Job) -> None:
         """Queue a job that was admitted before, as a part of something larger."""
+        if job.worker is not None and not job.worker.alive:
+            job.fail(_stream_lost())
+            return
         job.arrived = self._clock()
         job.cost = self.cost.estimate(job.characters)
         self._enter(job)
@@ -172,7 +175,7 @@ class Lane:
         for job in [job for job in self._queue if job.worker is worker]:
             self._queue.remove(job.client, job)
             self._gone(job)
-            job.fail(ServerError("the worker process that had this stream ended; open it again"))
+            job.fail(_stream_lost())
         self.dispatch()
 
     def _enter(self, job: Job) -> None:
@@ -183,7 +186,8 @@ class Lane:
 
     def _dispatch_one(self, depth: int) -> bool:
         now = self._clock()
-        free = min(self.workers, key=lambda worker: len(worker.running), default=None)
+        willing = (worker for worker in self.workers if worker.alive)
+        free = min(willing, key=lambda worker: len(worker.running), default=None)
         if free is not None and len(free.running) >= depth:
             free = None
         for client, job in self._queue.heads():
@@ -192,8 +196,8 @@ class Lane:
                 self._queue.pop(client)
                 self._expired(job)
                 return True
-            worker = free if job.worker is None else job.worker if len(job.worker.running) < depth else None
-            if worker is not None:
+            worker = free if job.worker is None else job.worker
+            if worker is not None and worker.alive and len(worker.running) < depth:
                 self._queue.pop(client)
                 job.attempts += 1
                 job.started = now
@@ -214,3 +218,7 @@ class Lane:
         if not self._queue and not any(worker.running for worker in (*self.workers, *self.draining)):
             # sums of floats drift
             self._backlog = 0.0
+
+
+def _stream_lost() -> ServerError:
+    return ServerError("the worker process that had this stream ended; open it again")

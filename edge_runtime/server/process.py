@@ -70,7 +70,7 @@ class WorkerProcess(asyncio.Protocol):
     @property
     def alive(self) -> bool:
         """Whether it may still be given work."""
-        return self._transport is not None and not self._transport.is_closing()
+        return not self.retired and self._transport is not None and not self._transport.is_closing()
 
     def send(self, job: Job) -> None:
         """Give it a job, to be done after those it has."""

@@ -27,6 +27,8 @@ MAX_WAITING = 128 << 10
 """bytes waiting to go into one stream, beyond which its connection is not read for a while"""
 MAX_WAITING_FEEDS = 16
 """the same in feeds, which cost memory even where they are short"""
+PORTION = 4096
+"""bytes that are tokenised at once, a millisecond or two on a board: others have their turns in between"""
 CHARACTERS_PER_TOKEN = 4
 """of English; for an estimate of what a window costs"""
 
@@ -52,6 +54,8 @@ class OpenStream:
         self._requests: deque[tuple[RequestId, Feed | Close]] = deque()
         self._waiting_bytes = 0
         self._current: tuple[RequestId, Feed | Close] | None = None
+        self._fed = 0
+        """bytes of the current feed that have been tokenised"""
         self._dropped = False
         self._left = 0
         self._window = 0
@@ -121,12 +125,18 @@ class OpenStream:
         what = self._current[1]
         if isinstance(what, Feed):
             self._waiting_bytes -= len(what.data)
-            self._characters += len(what.data.translate(None, _CONTINUATION))
-            self._do("feed", (self._number, what.data), self._fed)
+            self._fed = 0
+            self._feed(what.data)
         else:
-            self._do("end", (self._number,), self._fed)
+            self._do("end", (self._number,), self._tokenised)
 
-    def _fed(self, outcome: Outcome) -> None:
+    def _feed(self, data: bytes) -> None:
+        portion = data[self._fed : self._fed + PORTION]
+        self._fed += len(portion)
+        self._characters += len(portion.translate(None, _CONTINUATION))
+        self._do("feed", (self._number, portion), self._tokenised)
+
+    def _tokenised(self, outcome: Outcome) -> None:
         self._left = outcome.value
         self._step()
 
@@ -139,6 +149,9 @@ class OpenStream:
         request, what = self._current
         if isinstance(what, Close):
             self._do("final", (self._number,), self._finished)
+            return
+        if self._fed < len(what.data):
+            self._feed(what.data)
             return
         self._current = None
         self.idle_since = time.monotonic()

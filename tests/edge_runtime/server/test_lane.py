@@ -25,6 +25,7 @@ class Worker:
     seconds: float
     running: deque[Job] = field(default_factory=deque)
     last_answer: float = 0.0
+    alive: bool = True
 
     def send(self, job: Job) -> None:
         self.running.append(job)
