@@ -323,9 +323,14 @@ class Session:
         model = self._service.model(request.model)
         stream = OpenStream(self, request, model, self._service.stream_task(model, request), self._service.measures)
         self._waiting[envelope.id] = _Waiting(_cannot)
-        stream.open(envelope.id, envelope.deadline_ms / 1e3)
+        # before it is opened: that may fail at once, and then the stream takes itself away again
         self._streams[request.stream] = stream
         self._service.measures.streams.add()
+        try:
+            stream.open(envelope.id, envelope.deadline_ms / 1e3)
+        except EdgeError:
+            self.stream_ended(request.stream)
+            raise
 
     def _reload(self, request: RequestId, reload: Reload) -> None:
         if not self._peer.administrator:
