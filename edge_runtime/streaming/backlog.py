@@ -41,22 +41,26 @@ class Backlog:
 
     def read(self, text: str, first: int) -> None:
         """Take all tokens of whole chunks without added tokens; `first` is the place of the text's first character."""
-        known, look_up = self._lexicon.known, self._lexicon.chunk
+        lexicon, known = self._lexicon, self._lexicon.known
         add_id, add_offset, add_word = self.ids.append, self.offsets.append, self._words.append
         word = self._word
         # `split` is several times as fast as a pattern that says where each chunk is.
         for chunk in text.replace("\n", " ").replace("\t", " ").replace("\r", " ").split(" "):
             if chunk:
-                found = known.get(chunk) or look_up(chunk)
-                if found.whole is not None:
-                    add_id(found.whole)
+                found = known.get(chunk)
+                if found is None:
+                    found = lexicon.chunk(chunk)
+                    known = lexicon.known
+                if isinstance(found, int):
+                    add_id(found)
                     add_offset((first, first + len(chunk)))
                     add_word(word)
+                    word += 1
                 else:
                     self.ids += found.ids
                     self.offsets += [(first + start, first + end) for start, end in found.offsets]
                     self._words += [word + number for number in found.words]
-                word += found.word_count
+                    word += found.word_count
             first += len(chunk) + 1
         self._word = word
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edge_runtime.errors import ModelError
 from edge_runtime.streaming.characters import Characters
@@ -24,8 +23,8 @@ MAX_WORD = 4096
 """highest `max_input_chars_per_word` that is streamed; BERT's is 100"""
 MAX_ADDED = 256
 """characters of an added token: so much text at the end of a block is undecided until more comes"""
-_CACHE = 8192
-"""chunks whose tokens are remembered: some 90 % of those of an English text, in 4 MB"""
+_CACHE = 16384
+"""chunks whose tokens are remembered, and as many that were met before those: most of an English text's, in 8 MB"""
 _CACHED = 32
 """characters of the longest of them"""
 _PLAIN = re.compile(r"[!-~]*")
@@ -34,16 +33,13 @@ _PIECE = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
 """words and punctuation of such text"""
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The tokens of a chunk; places count from its beginning."""
 
     ids: tuple[int, ...]
     offsets: tuple[tuple[int, int], ...]
     words: tuple[int, ...]
     word_count: int
-    whole: int | None
-    """the token that is the whole chunk, if there is just one"""
 
 
 class Lexicon:
@@ -79,8 +75,9 @@ class Lexicon:
             raise _refusal(f"its words may have {self.longest_word} characters, and those of a stream {MAX_WORD}")
         self.characters = Characters(library.normalizer)
         self._lowers: bool = library.normalizer.lowercase
-        self.known: dict[str, Found] = {}
-        """chunks that were met before"""
+        self.known: dict[str, int | Found] = {}
+        """chunks that were met lately; one that is a single token has just its number"""
+        self._earlier: dict[str, int | Found] = {}
         self._added = _added_tokens(library)
         # Leftmost and then longest, as the library matches: alternatives are tried in order.
         longest_first = sorted(self._added, key=len, reverse=True)
@@ -88,12 +85,17 @@ class Lexicon:
         self._beginnings = {content[:length] for content in self._added for length in range(1, len(content))}
         self._longest_beginning = max((len(beginning) for beginning in self._beginnings), default=0)
 
-    def chunk(self, text: str) -> Found:
+    def chunk(self, text: str) -> int | Found:
         """Tokens of a chunk that holds no added token and is not in `known`."""
-        found = self._plain(text) if _PLAIN.fullmatch(text) else self._any(text)
+        found = self._earlier.get(text)
+        if found is None:
+            found = self._plain(text) if _PLAIN.fullmatch(text) else self._any(text)
+            if found.offsets == ((0, len(text)),):
+                found = found.ids[0]
         if len(text) <= _CACHED:
             if len(self.known) >= _CACHE:
-                self.known.clear()
+                self._earlier = self.known
+                self.known = {}
             self.known[text] = found
         return found
 
@@ -151,23 +153,23 @@ class Lexicon:
         for word, match in enumerate(_PIECE.finditer(text)):
             letters = match.group()
             at = match.start()
+            known = self.known.get(letters)
+            if isinstance(known, int):
+                ids.append(known)
+                offsets.append((at, match.end()))
+                words.append(word)
+                continue
             for token in self._model.tokenize(letters.lower() if self._lowers else letters):
                 begin, end = token.offsets
                 ids.append(token.id)
                 offsets.append((at + begin, at + end))
                 words.append(word)
-        return _found(text, tuple(ids), tuple(offsets), tuple(words))
+        return Found(tuple(ids), tuple(offsets), tuple(words), words[-1] + 1)
 
     def _any(self, text: str) -> Found:
         encoding = self._library.encode(text, add_special_tokens=False)
-        return _found(
-            text, tuple(encoding.ids), tuple(encoding.offsets), tuple(word or 0 for word in encoding.word_ids)
-        )
-
-
-def _found(text: str, ids: tuple[int, ...], offsets: tuple[tuple[int, int], ...], words: tuple[int, ...]) -> Found:
-    whole = ids[0] if offsets == ((0, len(text)),) else None
-    return Found(ids, offsets, words, words[-1] + 1 if words else 0, whole)
+        words = tuple(word or 0 for word in encoding.word_ids)
+        return Found(tuple(encoding.ids), tuple(encoding.offsets), words, words[-1] + 1 if words else 0)
 
 
 def _added_tokens(library: Library) -> dict[str, int]:
@@ -177,9 +179,7 @@ def _added_tokens(library: Library) -> dict[str, int]:
             if getattr(token, flag):
                 raise _refusal(f"its added token {token.content!r} is marked {flag}")
         if len(token.content) > MAX_ADDED:
-            raise _refusal(
-                f"an added token has {len(token.content)} characters, and those of a stream at most {MAX_ADDED}"
-            )
+            raise _refusal(f"an added token has {len(token.content)} characters, more than {MAX_ADDED}")
         found[token.content] = number
     if library.encode_special_tokens:
         raise _refusal("it reads special tokens in the text as plain text")
