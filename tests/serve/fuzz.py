@@ -88,7 +88,10 @@ def play_round(server: Server, seed: int) -> tuple[int, Counter[str]]:
         sender = random.Random(seed)
         _send_in_pieces(wire, b"".join(line + b"\n" for line in lines), sender)
         while wanted:
-            line = wire.receive_line()
+            try:
+                line = wire.receive_line()
+            except TimeoutError:
+                raise AssertionError(f"seed {seed}: {_some(wanted)} are not answered") from None
             assert line is not None, f"seed {seed}: the connection ended, and {_some(wanted)} were not answered"
             message = json.loads(line)
             if "id" not in message:

@@ -50,7 +50,7 @@ _ODD: tuple[Any, ...] = (
 )  # fmt: skip
 _OPS = (
     "understand", "classify", "tag", "answer", "embed", "fill", "choose", "ask", "batch", "cancel", "hello", "info",
-    "open", "feed", "close", "health", "metrics", "reload", "sing", "", "ASK", "__init__",
+    "open", "feed", "close", "health", "metrics", "sing", "", "ASK", "__init__",
 )  # fmt: skip
 _STREAMS: tuple[Any, ...] = ("s", "t", 1, "é")
 
@@ -68,6 +68,9 @@ def _line(random_: random.Random, number: int) -> bytes:
         return random_.randbytes(random_.randint(0, 300))
     if kind < 0.06:
         return _extreme(random_)
+    if kind < 0.061:
+        # starts another worker, which takes its time
+        return b'{"id": %d, "op": "reload"}' % number
     message = _valid(random_, number)
     if kind < 0.5:
         for _ in range(random_.choice([0, 1, 1, 1, 2, 3])):

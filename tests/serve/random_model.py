@@ -7,6 +7,7 @@ from pathlib import Path
 
 from converter import convert
 from tests.converter.random_checkpoint import make
+from tests.edge_runtime import tiny_checkpoint
 from tests.serve.questions import texts
 
 WIDTH = 256
@@ -46,3 +47,14 @@ def _vocabulary(file: Path, sentences: list[str]) -> None:
     pieces += [f"##{character}" for character in sorted(characters)]
     pieces += [f"[unused{number}]" for number in range(VOCABULARY - len(pieces))]
     file.write_text("".join(f"{piece}\n" for piece in pieces), encoding="utf-8")
+
+
+def convert_tiny(folder: Path, seed: int, name: str = "tiny") -> Path:
+    """Convert a tiny intent-and-slots model drawn from `seed` → its file; done in a second."""
+    checkpoint = folder / f"{name}-{seed}"
+    tiny_checkpoint.write(checkpoint, "assistant", seed)
+    calibration = folder / "calibration.txt"
+    calibration.write_text("".join(f"{text}\n" for text in texts(640)[::20]), encoding="utf-8")
+    file = folder / f"{name}-{seed}.tflite"
+    convert(checkpoint, file, calibration=calibration, name=name)
+    return file

@@ -64,10 +64,11 @@ class Report:
         return 0 if self.met else 1
 
 
-def parser(description: str) -> argparse.ArgumentParser:
+def parser(description: str, model: bool = True) -> argparse.ArgumentParser:
     """With the options that all commands of this folder have."""
     made = argparse.ArgumentParser(description=description)
-    made.add_argument("--model", default="assistant", help="a bundled model's name, or a .tflite file")
+    if model:
+        made.add_argument("--model", default="assistant", help="a bundled model's name, or a .tflite file")
     made.add_argument("--json", action="store_true", help="print JSON")
     return made
 
