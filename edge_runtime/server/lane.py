@@ -185,27 +185,29 @@ class Lane:
         self.dispatch()
 
     def _dispatch_one(self, depth: int) -> bool:
+        """Give one job to a worker with room; False if there is none for any job."""
+        free: WorkerProcess | None = None
+        for worker in self.workers:
+            load = len(worker.running)
+            if load < depth and worker.alive and (free is None or load < len(free.running)):
+                free = worker
+        if free is None and len(self.workers) == 1 and not self.draining:
+            # with one worker, and that one busy, there is no use in asking further
+            return False
         now = self._clock()
-        willing = (worker for worker in self.workers if worker.alive)
-        free = min(willing, key=lambda worker: len(worker.running), default=None)
-        if free is not None and len(free.running) >= depth:
-            free = None
         for client, job in self._queue.heads():
             if job.deadline is not None and job.deadline < now + (job.cost if self.workers else 0.0):
                 # it would be late even if it began now
                 self._queue.pop(client)
                 self._expired(job)
                 return True
-            worker = free if job.worker is None else job.worker
-            if worker is not None and worker.alive and len(worker.running) < depth:
+            chosen = free if job.worker is None else job.worker
+            if chosen is not None and chosen.alive and len(chosen.running) < depth:
                 self._queue.pop(client)
                 job.attempts += 1
                 job.started = now
-                worker.send(job)
+                chosen.send(job)
                 return True
-            if free is None and not self.draining and len(self.workers) == 1:
-                # with one worker, and that one busy, there is no use in asking the others
-                return False
         return False
 
     def _expired(self, job: Job) -> None:
