@@ -20,8 +20,8 @@ QUEUE_CHARACTERS = 8 << 20
 """of all texts in a queue; a board with 512 MB has room for them"""
 MARGIN = 0.8
 """of its deadline that a request may be expected to wait: estimates are wrong, and others come in between"""
-MARGIN_OF_MORE = 0.4
-"""the same for what a client asks while it has a request waiting: newcomers' turns come before it"""
+NEWCOMERS = 2.0
+"""times what is queued now that a client's second request may have to wait for: newcomers' turns come before it"""
 QUICK = 0.005
 """seconds: a worker whose jobs are quicker than that gets the next one while it is at work, so that it does not stand
 idle while messages travel; of slower ones it gets one at a time, because what it has cannot be taken back"""
@@ -83,15 +83,15 @@ class Lane:
         if not workers:
             # nobody knows when one will be there; the deadline does
             return
-        ahead, margin = self._backlog, MARGIN
-        if not self._queue.waiting(client):
+        ahead, own, clients = self._backlog, self._queue.waiting(client), self._queue.clients
+        if not own:
             # it is this client's turn after one job of each other
-            ahead = min(ahead, (self._queue.clients + workers) * self.cost.mean)
-        elif self._queue.clients > 1:
-            # others' first requests will come in between
-            margin = MARGIN_OF_MORE
+            ahead = min(ahead, (clients + workers) * self.cost.mean)
+        elif clients > 1:
+            # others' first requests come in between; and before this one each other client has as many turns as this
+            ahead = max(NEWCOMERS * ahead, (own + 1) * clients * self.cost.mean)
         wait = ahead / workers + cost
-        if wait > margin * patience:
+        if wait > MARGIN * patience:
             raise Overloaded(
                 f"the answer would take about {wait * 1e3:.0f} ms, and {patience * 1e3:.0f} are left; try again later"
             )
