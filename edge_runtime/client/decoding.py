@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -47,11 +48,21 @@ def field(value: Any, name: str, kind: type[T]) -> T:
     if not isinstance(value, dict) or name not in value:
         raise ServerError(f'the server\'s answer has no "{name}", which the protocol asks for; is it an edge-runtime?')
     found = value[name]
-    if kind is float and isinstance(found, int):
-        found = float(found) if not isinstance(found, bool) else None
+    if kind is float:
+        found = _finite(found)
     if not isinstance(found, kind) or (isinstance(found, bool) and kind is int):
         raise ServerError(f'"{name}" of the server\'s answer is no {kind.__name__}; is it an edge-runtime?')
     return found
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 def rows(value: Any) -> list[Any]:
@@ -98,10 +109,11 @@ def _vector(value: Any) -> NDArray[np.float32]:
     import numpy as np
 
     try:
-        found = np.array(rows(value), np.float32)
+        with np.errstate(over="ignore"):
+            found = np.array(rows(value), np.float32)
     except (TypeError, ValueError, OverflowError):
         found = np.zeros((0, 0), np.float32)
-    if found.ndim != 1:
+    if found.ndim != 1 or not np.isfinite(found).all():
         raise ServerError("the server's answer is no list of numbers, which a vector is; is it an edge-runtime?")
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NoReturn
@@ -63,9 +64,11 @@ class Greeting:
 
     def deadline_ms(self, wanted: float | None, timeout: float) -> float | None:
         """What to tell the server: no more than the `timeout` in seconds after which nobody listens any more."""
-        if wanted is None and timeout * 1000 >= self.limits.default_deadline_ms:
-            return None
-        return min(timeout * 1000, self.limits.max_deadline_ms if wanted is None else wanted)
+        most = timeout * 1000
+        if wanted is None:
+            return None if most >= self.limits.default_deadline_ms else most
+        # what is no number, or NaN, is for others to refuse
+        return most if isinstance(wanted, (int, float)) and wanted > most else wanted
 
 
 def request(number: int, op: str, values: Mapping[str, Any], limits: Limits) -> bytes:
@@ -154,7 +157,7 @@ def timing(reply: Mapping[str, Any]) -> Timing | None:
 
 def _limit(announced: Any, default: Any) -> Any:
     """A limit as the server announced it, at least 1; the protocol's default where it announced none."""
-    if isinstance(announced, bool) or not isinstance(announced, (int, float)):
+    if isinstance(announced, bool) or not isinstance(announced, (int, float)) or not abs(announced) < math.inf:
         return default
     return max(1, announced if isinstance(default, float) else int(announced))
 
