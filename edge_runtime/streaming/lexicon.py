@@ -27,10 +27,8 @@ _CACHE = 16384
 """chunks whose tokens are remembered, and as many that were met before those: most of an English text's, in 8 MB"""
 _CACHED = 32
 """characters of the longest of them"""
-_PLAIN = re.compile(r"[!-~]*")
-"""printable ASCII, which the normaliser can only change to lower case"""
 _PIECE = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
-"""words and punctuation of such text"""
+"""words and punctuation of printable ASCII"""
 
 
 class Found(NamedTuple):
@@ -89,8 +87,12 @@ class Lexicon:
         """Tokens of a chunk that holds no added token and is not in `known`."""
         found = self._earlier.get(text)
         if found is None:
-            found = self._plain(text) if _PLAIN.fullmatch(text) else self._any(text)
-            if found.offsets == ((0, len(text)),):
+            # Printable ASCII is what the normaliser can only change to lower case.
+            if text.isascii() and text.isprintable():
+                found = self._alphanumeric(text) if text.isalnum() else self._plain(text)
+            else:
+                found = self._any(text)
+            if len(found.ids) == 1 and found.offsets[0] == (0, len(text)):
                 found = found.ids[0]
         if len(text) <= _CACHED:
             if len(self.known) >= _CACHE:
@@ -146,7 +148,14 @@ class Lexicon:
                 return place
         return 0
 
+    def _alphanumeric(self, text: str) -> Found:
+        """Tokens of one word of ASCII letters and digits."""
+        tokens = self._model.tokenize(text.lower() if self._lowers else text)
+        ids = tuple([token.id for token in tokens])
+        return Found(ids, tuple([token.offsets for token in tokens]), (0,) * len(ids), 1)
+
     def _plain(self, text: str) -> Found:
+        """Tokens of printable ASCII: words, and punctuation around each of which the pre-tokeniser splits."""
         ids: list[int] = []
         offsets: list[tuple[int, int]] = []
         words: list[int] = []
