@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import resource
 import sys
 import tempfile
@@ -35,6 +36,8 @@ MOST_REFUSAL_MS = 20.0
 """until somebody knows that there will be no answer"""
 TEXTS = 10
 """of its own that each client asks"""
+SEED = 1
+"""of the order that they come in; the same lengths one after the other would be answered faster"""
 
 
 def check_answers(run: Run, asked: dict[int, str], expected: dict[str, object]) -> dict[str, int]:
@@ -55,13 +58,13 @@ def check_answers(run: Run, asked: dict[int, str], expected: dict[str, object]) 
 
 def closed(server: Server, expected: dict[str, object], clients: int, requests: int) -> tuple[Run, dict[str, int]]:
     """Closed loop → what happened, and what was wrong with the answers."""
-    own = list(expected)
+    own, random_ = list(expected), random.Random(SEED)
     plans: list[list[tuple[int, bytes]]] = []
     asked: dict[int, str] = {}
     for client in range(clients):
         plan = []
         for turn in range(requests):
-            number, text = client * requests + turn, own[client * TEXTS + turn % TEXTS]
+            number, text = client * requests + turn, own[client * TEXTS + random_.randrange(TEXTS)]
             asked[number] = text
             # long enough for all clients to be served in turn: all of it is to be answered
             plan.append((number, questions.line(number, text, deadline_ms=60_000)))
@@ -74,9 +77,8 @@ def overload(
     server: Server, expected: dict[str, object], clients: int, rate: float, seconds: float, deadline_ms: float
 ) -> tuple[Run, dict[str, int]]:
     """Open loop at `rate` → what happened, and what was wrong with the answers."""
-    own = list(expected)
-    count = int(rate * seconds)
-    asked = {number: own[number % len(own)] for number in range(count)}
+    own, random_ = list(expected), random.Random(SEED)
+    asked = {number: random_.choice(own) for number in range(int(rate * seconds))}
     plan = [(number, questions.line(number, text, deadline_ms=deadline_ms)) for number, text in asked.items()]
     run = open_loop(server.unix, clients, plan, rate)
     return run, check_answers(run, asked, expected)

@@ -1,9 +1,11 @@
 """A long text through one stream of a server, in pieces cut anywhere: in constant memory, with offsets that are right.
 
-    python -m tests.serve.streams [--model M] [--megabytes N] [--window N] [--json]
+    python -m tests.serve.streams [--model M] [--megabytes N] [--tagged N] [--window N] [--json]
 
-The client waits for the reply to each feed, as docs/protocol.md advises, and checks that the windows follow each other
-without a gap and that every entity's text is what stands at its offsets.
+First so many megabytes are tagged: the windows must follow each other without a gap, and every entity's text must be
+what stands at its offsets. Then the long text is classified, and the server's memory watched. (Tagging remembers
+entities for the final result, up to what a reply holds, so its memory grows until then.) The client waits for the reply
+to each feed, as docs/protocol.md advises.
 """
 
 from __future__ import annotations
@@ -50,38 +52,45 @@ class _Text:
         return (self._period * (2 + (end - start) // len(self._period)))[at : at + end - start]
 
 
-def measure(model_name: str, megabytes: float, window: int | None) -> Report:
-    """Feed so much text for tagging."""
-    text, random_ = _Text(), random.Random(SEED)
-    total = int(megabytes * 1e6)
-    fed = windows = 0
-    report = Report(f"{model_name}: {megabytes:g} MB through one stream ({machine()})")
+def measure(model_name: str, megabytes: float, tagged: float, window: int | None) -> Report:
+    """Both streams, one after the other."""
+    report = Report(f"{model_name}: {tagged:g} MB tagged, {megabytes:g} MB classified ({machine()})")
     with tempfile.TemporaryDirectory(prefix="edge-") as folder, Server(Path(folder), models=[model_name]) as server:
-        with server.connect() as wire:
-            opened = request(wire, "open", stream="long", task="tag", window=window)
-            checker = _Checker(text)
-            memory = None
-            began = time.perf_counter()
-            while fed < total:
-                data = text.piece(fed, min(random_.randint(1, LONGEST_FEED), total - fed))
-                reply = _feed(wire, data, checker)
-                windows = reply["windows"]
-                fed += len(data)
-                if memory is None and fed >= WARM_UP * total:
-                    memory = server.private_bytes()
-            growth = (server.private_bytes() - (memory or 0)) / 1e6
-            wire.send({"id": "close", "op": "close", "stream": "long"})
-            closed = _reply(wire, checker)
-            seconds = time.perf_counter() - began
-        report.note("window, tokens", opened["window"])
-        report.exactly("windows whose event is missing", closed["windows"] - checker.windows, 0)
-        report.exactly("gaps between windows, characters", checker.gaps, 0)
-        report.exactly("entities whose text is not at their offsets", checker.wrong, 0)
-        report.note("entities in events", checker.entities)
-        report.note("windows", windows)
-        report.note("speed, MB/s", fed / 1e6 / seconds)
-        report.at_most("growth of private memory after the warm-up, MB", growth, MOST_GROWTH_MB)
+        for task, amount in (("tag", tagged), ("classify", megabytes)):
+            with server.connect() as wire:
+                memory, checker = _stream(wire, server, task, int(amount * 1e6), window, report)
+            if task == "tag":
+                report.note("tag: entities", checker.entities)
+                report.exactly("tag: entities whose text is not at their offsets", checker.wrong, 0)
+            else:
+                report.at_most("classify: growth of private memory after the warm-up, MB", memory, MOST_GROWTH_MB)
     return report
+
+
+def _stream(
+    wire: Wire, server: Server, task: str, total: int, window: int | None, report: Report
+) -> tuple[float, _Checker]:
+    """Feed so many bytes → growth of the server's memory after the warm-up, MB; and what was seen."""
+    text, random_ = _Text(), random.Random(SEED)
+    opened = request(wire, "open", stream="long", task=task, window=window)
+    checker = _Checker(text)
+    memory: int | None = None
+    fed = 0
+    began = time.perf_counter()
+    while fed < total:
+        data = text.piece(fed, min(random_.randint(1, LONGEST_FEED), total - fed))
+        _feed(wire, data, checker)
+        fed += len(data)
+        if memory is None and fed >= WARM_UP * total:
+            memory = server.private_bytes()
+    growth = (server.private_bytes() - (memory or 0)) / 1e6
+    wire.send({"id": "close", "op": "close", "stream": "long"})
+    closed = _reply(wire, checker)
+    report.note(f"{task}: windows of {opened['window']} tokens", closed["windows"])
+    report.note(f"{task}: speed, MB/s", fed / 1e6 / (time.perf_counter() - began))
+    report.exactly(f"{task}: windows without an event", closed["windows"] - checker.windows, 0)
+    report.exactly(f"{task}: characters between windows", checker.gaps, 0)
+    return growth, checker
 
 
 class _Checker:
@@ -101,6 +110,8 @@ class _Checker:
             self.gaps += len(self._text.characters(self._end, found["start"]).strip())
         self._end = found["end"]
         for entity in found["result"]:
+            if "start" not in entity:
+                break
             self.entities += 1
             self.wrong += self._text.characters(entity["start"], entity["end"]) != entity["text"]
 
@@ -123,10 +134,11 @@ def _reply(wire: Wire, checker: _Checker) -> Any:
 
 def main() -> int:
     options = parser("send a long text through a stream")
-    options.add_argument("--megabytes", type=float, default=64)
+    options.add_argument("--megabytes", type=float, default=64, help="of text to be classified")
+    options.add_argument("--tagged", type=float, default=1, help="megabytes of text to be tagged")
     options.add_argument("--window", type=int, help="tokens; left out: the server's own choice")
     arguments = options.parse_args()
-    return measure(arguments.model, arguments.megabytes, arguments.window).print(arguments.json)
+    return measure(arguments.model, arguments.megabytes, arguments.tagged, arguments.window).print(arguments.json)
 
 
 if __name__ == "__main__":
