@@ -7,7 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_SAMPLE = re.compile(r'([A-Za-z_:][\w:]*)(?:\{((?:[^"}]|"(?:[^"\\]|\\.)*")*)\})?[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*')
+_PAIR = r'[ \t]*[A-Za-z_]\w*="(?:[^"\\]|\\.)*"[ \t]*'
+_SAMPLE = re.compile(
+    r"([A-Za-z_:][\w:]*)" + rf"(?:\{{((?:{_PAIR}(?:,|(?=\}})))*)\}})?" + r"[ \t]+(\S+)(?:[ \t]+-?\d+)?[ \t]*"
+)
 _LABEL = re.compile(r'([A-Za-z_]\w*)="((?:[^"\\]|\\.)*)"')
 _ESCAPE = re.compile(r"\\(.)")
 

@@ -35,7 +35,7 @@ class Screen:
         for place, line in enumerate(lines[:rows]):
             text = printable(line.removeprefix("\t"))[:columns]
             shown.append(f"{_BOLD}{text}{_PLAIN}" if place == 0 or line.startswith("\t") else text)
-        _write(_HOME + f"{_REST_OF_LINE}\r\n".join(shown) + _REST_OF_LINE + _REST_OF_SCREEN)
+        _write(_HOME + f"{_REST_OF_LINE}\n".join(shown) + _REST_OF_LINE + _REST_OF_SCREEN)
 
     def wait(self, seconds: float) -> bool:
         """Wait; false if the user wants to leave."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -15,6 +16,8 @@ from edge_runtime.errors import EdgeError
 
 _MODELS, _OUTCOMES = 8, 10
 """rows of each table: with the head they fill 24 lines, the smallest terminal there is"""
+_COLUMNS = 79
+"""of an error that takes several lines"""
 _NAME = 24
 """characters of a model's name"""
 
@@ -87,8 +90,8 @@ def _fill_screen(client: Client, url: str, first: Look, interval: float) -> None
         while screen.wait(interval):
             reading = next(readings)
             if isinstance(reading, EdgeError):
-                # the last reading stays, below what is the matter now
-                screen.draw([f"{url}  {reading}", *shown[1:]])
+                # the last reading stays below what is the matter now
+                screen.draw([f"{url}  no answer", *textwrap.wrap(str(reading), _COLUMNS), *shown[1:]])
             else:
                 shown = page(url, reading)
                 screen.draw(shown)

@@ -61,7 +61,10 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="edge-") as folder, Server(Path(folder)) as started:
+    with (
+        tempfile.TemporaryDirectory(prefix="edge-") as folder,
+        Server(Path(folder), "--deadline-ms", "60000") as started,
+    ):
         yield started
 
 
