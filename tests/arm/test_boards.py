@@ -95,3 +95,17 @@ def test_count_repeats() -> None:
     )
     assert pi_4 == again
     assert pi_5.instructions < 0.6 * pi_4.instructions
+
+
+@pytest.mark.parametrize("board", [PI_4, PI_5, PI_4_32_BIT], ids=str)
+def test_server(board: Board) -> None:
+    """The server, its worker processes and its client run on every kind of board and answer as the model does there."""
+    found = json.loads(userland(board.userland).python(board.core, "tests.arm.serving", runtime=board.runtime))
+    assert found == {
+        "backend": board.backend,
+        "asked": True,
+        "batched": True,
+        "stream": ["kitchen", "seven", "tomorrow"],
+        "reloaded": ["assistant"],
+        "state": "ready",
+    }
