@@ -266,7 +266,8 @@ def _number(x: float) -> str:
         return "NaN"
     if math.isinf(x):
         return "+Inf" if x > 0 else "-Inf"
-    return repr(x)
+    # neither True nor np.float64(…), which are numbers to Python
+    return str(int(x)) if isinstance(x, int) else repr(float(x))
 
 
 def _escaped_help(text: str) -> str:

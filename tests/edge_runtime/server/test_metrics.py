@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import math
 import threading
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +80,19 @@ def test_gauge_takes_any_number() -> None:
     found = {labels[0][1]: value for (_, labels), value in samples(exposition([registry.snapshot()])).items()}
     assert math.isnan(found.pop("nan"))
     assert found == {"1.5": 1.5, "-3e-07": -3e-7, "inf": math.inf, "-inf": -math.inf, "moved": -3}
+
+
+def test_truth_values_are_numbers() -> None:
+    """A gauge that is set to True or to NumPy's numbers is written as a plain number."""
+    registry = Registry()
+    gauge = registry.gauge("edge_g", "G.", ("which",))
+    values: list[tuple[str, Any]] = [
+        ("yes", True), ("no", False), ("float", np.float32(0.5)), ("double", np.float64(1e9)),
+    ]  # fmt: skip
+    for which, value in values:
+        gauge.labels(which).set(value)
+    found = {labels[0][1]: value for (_, labels), value in samples(exposition([registry.snapshot()])).items()}
+    assert found == {"yes": 1, "no": 0, "float": 0.5, "double": 1e9}
 
 
 def test_histogram_buckets_are_cumulative_and_closed_above() -> None:
