@@ -122,26 +122,27 @@ class Tokenizer:
     def join(self, first: Pieces, second: Pieces | None = None) -> Encoding:
         """Put special tokens around one text's tokens or a pair's."""
         pattern = self._single if second is None else self._pair
-        ids: list[int] = []
-        types: list[int] = []
-        offsets: list[Offset] = []
-        texts: list[int | None] = []
-        words: list[int | None] = []
+        ids: tuple[int, ...] = ()
+        types: tuple[int, ...] = ()
+        offsets: tuple[Offset, ...] = ()
+        texts: tuple[int | None, ...] = ()
+        words: tuple[int | None, ...] = ()
         contents: Sequence[Pieces | None] = (first, second)
         for place, run in enumerate(pattern.specials):
-            for token, kind in run:
-                ids.append(token)
-                types.append(kind)
-            for column in (offsets, texts, words):
-                column.extend([None] * len(run))
+            ids += tuple([token for token, _ in run])
+            types += tuple([kind for _, kind in run])
+            blank = (None,) * len(run)
+            offsets += blank
+            texts += blank
+            words += blank
             content = contents[place] if place < len(pattern.types) else None
             if content is not None:
-                ids.extend(content.ids)
-                types.extend([pattern.types[place]] * len(content))
-                offsets.extend(content.offsets)
-                texts.extend([place] * len(content))
-                words.extend(content.words)
-        return Encoding(tuple(ids), tuple(types), tuple(offsets), tuple(texts), tuple(words))
+                ids += content.ids
+                types += (pattern.types[place],) * len(content)
+                offsets += content.offsets
+                texts += (place,) * len(content)
+                words += content.words
+        return Encoding(ids, types, offsets, texts, words)
 
     def special_tokens(self, *, pair: bool) -> int:
         """How many special tokens `join` adds."""

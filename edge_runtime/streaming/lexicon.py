@@ -8,7 +8,6 @@ the normaliser, pre-tokeniser or model looks beyond a word (docs/streaming.md).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from edge_runtime.errors import ModelError
@@ -114,12 +113,6 @@ class Lexicon:
             place[size] = number
         return [(token.id, place[token.offsets[0]], place[token.offsets[1]]) for token in tokens]
 
-    def undecided(self, text: str, start: int) -> Iterator[int]:
-        """Places from `start` on at which an added token may begin that goes on after the text."""
-        for place in range(max(start, len(text) - self._longest_beginning), len(text)):
-            if text[place:] in self._beginnings:
-                yield place
-
     def added(self, text: str, final: bool) -> tuple[list[tuple[int, int, int]], int]:
         """Added tokens in a text: (id, first character, one past the last), and from where on it is undecided.
 
@@ -129,7 +122,9 @@ class Lexicon:
         """
         found: list[tuple[int, int, int]] = []
         done = 0
-        open_places = [] if final else list(self.undecided(text, 0))
+        # Where an added token may begin that goes on after the text:
+        last = range(max(0, len(text) - self._longest_beginning), len(text))
+        open_places = [] if final else [place for place in last if text[place:] in self._beginnings]
         for match in self._pattern.finditer(text):
             if any(done <= place <= match.start() for place in open_places):
                 break
