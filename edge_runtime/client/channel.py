@@ -25,7 +25,9 @@ class Channel(asyncio.Protocol):
         self._address = address
         self._numbers = count(1)
         self._waiting: dict[int, asyncio.Future[dict[str, Any]] | None] = {}
-        """by request; None where nobody wants the reply any more"""
+        """by request that has no reply; None where nobody wants it any more"""
+        self._unclaimed: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        """by request whose reply, there or not, nobody has waited for yet"""
         self._taken_back: dict[int, float] = {}
         """since when a cancel has no reply"""
         self._slots = asyncio.Semaphore(1)
@@ -95,16 +97,15 @@ class Channel(asyncio.Protocol):
         Raises:
             EdgeError: the connection has ended, or the server refuses to go on.
         """
-        future = self._waiting[number]
-        assert future is not None, "replies are waited for once"
         try:
-            return await future
+            return await self._unclaimed.pop(number)
         except asyncio.CancelledError:
             self._take_back(number)
             raise
 
     def forget(self, number: int) -> None:
         """Nobody will wait for the reply to this request."""
+        self._unclaimed.pop(number, None)
         if number in self._waiting:
             self._waiting[number] = None
 
@@ -146,11 +147,13 @@ class Channel(asyncio.Protocol):
     def _write(self, number: int, line: bytes) -> None:
         if self._ended is None:
             assert self._transport is not None
-            self._waiting[number] = asyncio.get_running_loop().create_future()
+            future = asyncio.get_running_loop().create_future()
+            self._waiting[number] = self._unclaimed[number] = future
             self._transport.write(line)
             if not self._transport.is_closing():
                 return
             # the write itself found that the other end is gone
+            self.forget(number)
             del self._waiting[number]
             self.end(f"{self._address} ended the connection")
         raise ConnectionLost(str(self._ended))
@@ -204,4 +207,6 @@ class Channel(asyncio.Protocol):
             if future is not None and not future.done():
                 # one for each: a traceback belongs to one task
                 future.set_exception(type(error)(str(error)))
+                # asked for, so that asyncio does not complain of one that nobody waits for
+                future.exception()
         self._waiting.clear()

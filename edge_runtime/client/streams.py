@@ -132,12 +132,14 @@ class Stream:
             InputError: `data` is neither, or holds half of a surrogate pair; the stream goes on.
             EdgeError: the stream has ended.
         """
-        parts = pieces(data, self._connection.greeting.limits)
+        limits = self._connection.greeting.limits
+        parts = pieces(data, limits)
+        ahead = min(messages.FEEDS_AHEAD, limits.pending)
         waiting: deque[int] = deque()
         with self._mine():
             for part in parts:
                 waiting.append(self._send("feed", part))
-                if len(waiting) == messages.FEEDS_AHEAD:
+                if len(waiting) == ahead:
                     self.reading.note(self._reply(waiting.popleft()))
             while waiting:
                 self.reading.note(self._reply(waiting.popleft()))

@@ -14,8 +14,8 @@ from edge_runtime.commands.call import Place
 from edge_runtime.commands.reading import Look, Outcome, Reading, Served, between
 from edge_runtime.errors import EdgeError
 
-_MODELS, _OUTCOMES = 8, 10
-"""rows of each table: with the head they fill 24 lines, the smallest terminal there is"""
+_MODELS, _OUTCOMES = 5, 10
+"""rows of each table; with the rest they fill the 24 lines of a small terminal"""
 _COLUMNS = 79
 """of an error that takes several lines"""
 _NAME = 24
@@ -48,15 +48,14 @@ def watch(server: Place, interval: float, once: bool, dump: Callable[[Any], str]
 
 def page(url: str, reading: Reading) -> list[str]:
     """A reading as lines of about 80 characters; headings begin with a tab."""
-    state = reading.state + (f" ({'; '.join(reading.reasons)})" if reading.reasons else "")
     over = f"{reading.seconds:.1f} s" if reading.seconds < reading.uptime_s else "since its start"
     rates = f"windows {_rate(reading.windows_per_s)}  ({over})"
     connected = f"connections {reading.connections} (new {_rate(reading.connections_per_s)})"
     memory = f"memory {_number(reading.resident_mb)} MB, private {_number(reading.private_mb)} MB"
     warm = "".join(f"  {zone} {degrees:.0f} °C" for zone, degrees in reading.temperatures.items())
     return [
-        f"{url}  {state}  up {_duration(reading.uptime_s)}",
-        "",
+        f"{reading.state}  up {_duration(reading.uptime_s)}  {url}",
+        "; ".join(reading.reasons),
         f"requests {_rate(reading.requests_per_s)}  failed {_rate(reading.failures_per_s)}  {rates}",
         f"queue {reading.queued}  {connected}  streams {reading.streams}",
         f"cpu {_number(reading.cpu_percent)} %  {memory}{warm}",
@@ -91,7 +90,7 @@ def _fill_screen(client: Client, url: str, first: Look, interval: float) -> None
             reading = next(readings)
             if isinstance(reading, EdgeError):
                 # the last reading stays below what is the matter now
-                screen.draw([f"{url}  no answer", *textwrap.wrap(str(reading), _COLUMNS), *shown[1:]])
+                screen.draw([f"no answer  {url}", *textwrap.wrap(str(reading), _COLUMNS), *shown[1:]])
             else:
                 shown = page(url, reading)
                 screen.draw(shown)

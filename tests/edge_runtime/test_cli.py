@@ -91,7 +91,7 @@ def test_help_and_version() -> None:
     """Help lists the commands, and the version is the package's."""
     from edge_runtime import __version__
 
-    assert all(command in run("--help").stdout for command in ("ask", "bench", "doctor"))
+    assert all(command in run("--help").stdout for command in ("ask", "bench", "call", "doctor", "serve", "top"))
     assert run("--version").stdout.strip() == f"edge-runtime, version {__version__}"
 
 

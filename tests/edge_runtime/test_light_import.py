@@ -21,6 +21,7 @@ assert click.testing.CliRunner().invoke(commands, ["ask", "--help"]).exit_code =
     [
         "import edge_runtime; edge_runtime.__version__; dir(edge_runtime)",
         "import edge_runtime; edge_runtime.EdgeError; edge_runtime.Entity",
+        "import edge_runtime; edge_runtime.Client; edge_runtime.AsyncClient",
         "import edge_runtime.cli",
         HELP,
     ],

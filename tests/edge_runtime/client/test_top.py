@@ -147,7 +147,7 @@ def test_server_that_comes_back(short_path: Path) -> None:
         server.kill()
         shown.wait_for(b"no answer")
         server.start()
-        shown.wait_for(b"  ready  up")
+        shown.wait_for(b"ready  up")
         os.write(shown.master, b"q")
         assert shown.end() == 0
 
