@@ -129,12 +129,27 @@ def open_envelope(line: bytes, limits: Limits) -> Envelope | tuple[RequestId | N
         The envelope, or the id (None if there is none that can be used) and what is wrong.
     """
     try:
-        value = _loads(line)
+        message = read_object(line)
     except InputError as error:
         return None, error
+    return envelope(message, limits)
+
+
+def read_object(line: bytes) -> dict[str, Any]:
+    """The JSON object in a message.
+
+    Raises:
+        InputError: it holds something else.
+    """
+    value = _loads(line)
     if not isinstance(value, dict):
-        return None, InputError(f"a message is a JSON object, not {_kind(value)}")
-    fields = _Fields(value)
+        raise InputError(f"a message is a JSON object, not {_kind(value)}")
+    return value
+
+
+def envelope(message: Mapping[str, Any], limits: Limits) -> Envelope | tuple[RequestId | None, InputError]:
+    """A request that is JSON already, as `open_envelope` reads it from a line."""
+    fields = _Fields(message)
     try:
         name = fields.id("id", limits)
     except InputError as error:

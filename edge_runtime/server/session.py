@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from edge_runtime.protocol.requests import (
     open_envelope,
     parse,
 )
+from edge_runtime.protocol.requests import envelope as read_envelope
 from edge_runtime.server.job import Job, Outcome
 from edge_runtime.server.logs import EventLog
 from edge_runtime.server.peer import Peer
@@ -100,7 +101,20 @@ class Session:
             return
         if not line or line.isspace():
             return
-        envelope = open_envelope(line, self._limits)
+        self._take(open_envelope(line, self._limits))
+
+    def receive_object(self, message: Mapping[str, Any]) -> None:
+        """Take a message from a carrier that has read its JSON already."""
+        self._take(read_envelope(message, self._limits))
+
+    def has_stream(self, name: RequestId) -> bool:
+        return name in self._streams
+
+    def take_back(self, request: RequestId) -> bool:
+        """As the operation `cancel` does, for carriers with a way of their own to ask for it."""
+        return self._cancel(Cancel(request, None))
+
+    def _take(self, envelope: Envelope | tuple[RequestId | None, InputError]) -> None:
         if not isinstance(envelope, Envelope):
             request, error = envelope
             self._refuse(request, error)
