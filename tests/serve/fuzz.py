@@ -18,18 +18,16 @@ import random
 import socket
 import statistics
 import sys
-import tempfile
 import time
 from collections import Counter
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from tests.serve import bad_clients, questions
 from tests.serve.generator import percentile
 from tests.serve.messages import DEEP, round_of_lines
 from tests.serve.report import Report, machine, parser
-from tests.serve.server import Server, request
+from tests.serve.server import Server, request, served
 from tests.serve.wire import Wire
 
 INPUTS_OF_A_ROUND = 100
@@ -231,13 +229,11 @@ def main() -> int:
     arguments = options.parse_args()
     sys.setrecursionlimit(DEEP // 2)
     report = Report(f"{arguments.model}: inputs from seed {arguments.seed} on ({machine()})")
-    with tempfile.TemporaryDirectory(prefix="edge-") as folder:
-        with Server(Path(folder), models=[arguments.model]) as server:
-            fuzz(server, arguments.inputs, arguments.seed, report)
-            if arguments.seconds > 0:
-                among_bad_clients(server, arguments.seconds, report)
-            status = server.stop()
-        report.exactly("exit status", status, 0)
+    with served(arguments.model, arguments.socket) as server:
+        fuzz(server, arguments.inputs, arguments.seed, report)
+        if arguments.seconds > 0:
+            among_bad_clients(server, arguments.seconds, report)
+        report.exactly("exit status", server.stop(), 0)
         report.exactly("tracebacks in the log", server.log.count("Traceback"), 0)
     return report.print(arguments.json)
 

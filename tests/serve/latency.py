@@ -12,14 +12,13 @@ from __future__ import annotations
 import gc
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from tests.serve import questions
 from tests.serve.generator import percentile
 from tests.serve.report import Report, machine, parser
-from tests.serve.server import Server
+from tests.serve.server import served
 from tests.serve.wire import Wire
 
 MOST_ADDED_MS = 0.4
@@ -29,13 +28,13 @@ BLOCK = 100
 """requests that follow one another"""
 
 
-def measure(model_name: str, tokens: int, requests: int) -> Report:
+def measure(model_name: str, tokens: int, requests: int, unix: Path | None = None) -> Report:
     """Latencies of both ways, in milliseconds."""
     direct: list[float] = []
-    served: list[float] = []
-    with tempfile.TemporaryDirectory(prefix="edge-") as folder, questions.load(model_name) as model:
+    through: list[float] = []
+    with questions.load(model_name) as model:
         text = questions.of_length(model, tokens)
-        with Server(Path(folder), models=[model_name]) as server, server.connect() as wire:
+        with served(model_name, unix) as server, server.connect() as wire:
             gc.collect()
             gc.disable()
             for number in range(WARM_UP + requests):
@@ -48,18 +47,18 @@ def measure(model_name: str, tokens: int, requests: int) -> Report:
                     raise AssertionError(f"{reply} is not {expected}")
                 if number >= WARM_UP:
                     direct.append((between - began) * 1e3)
-                    served.append((ended - between) * 1e3)
+                    through.append((ended - between) * 1e3)
             gc.enable()
     report = Report(f"{model_name}: {requests} requests of {tokens} tokens, one at a time ({machine()})")
-    for what, times in (("in process", sorted(direct)), ("over the Unix socket", sorted(served))):
+    for what, times in (("in process", sorted(direct)), ("over the Unix socket", sorted(through))):
         report.note(f"{what}: median, ms", statistics.median(times))
         report.note(f"{what}: p99, ms", percentile(times, 0.99))
-    added = statistics.median(served) - statistics.median(direct)
+    added = statistics.median(through) - statistics.median(direct)
     report.at_most("added by the server: median, ms", added, MOST_ADDED_MS)
-    blocks = range(0, len(served) - BLOCK + 1, BLOCK)
-    quietest = min(blocks, key=lambda at: statistics.median(served[at : at + BLOCK]), default=0)
+    blocks = range(0, len(through) - BLOCK + 1, BLOCK)
+    quietest = min(blocks, key=lambda at: statistics.median(through[at : at + BLOCK]), default=0)
     of_block = slice(quietest, quietest + BLOCK)
-    added = statistics.median(served[of_block]) - statistics.median(direct[of_block])
+    added = statistics.median(through[of_block]) - statistics.median(direct[of_block])
     report.note(f"the same in the quietest {BLOCK} requests, ms", added)
     return report
 
@@ -75,7 +74,7 @@ def main() -> int:
     options.add_argument("--tokens", type=int, default=16)
     options.add_argument("--requests", type=int, default=3000)
     arguments = options.parse_args()
-    return measure(arguments.model, arguments.tokens, arguments.requests).print(arguments.json)
+    return measure(arguments.model, arguments.tokens, arguments.requests, arguments.socket).print(arguments.json)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from tests.serve import questions
 from tests.serve.generator import Run, closed_loop, open_loop, percentile
 from tests.serve.random_model import convert_random
 from tests.serve.report import Report, machine, parser
-from tests.serve.server import Server
+from tests.serve.server import Server, served
 
 OVERLOAD = 3.0
 """times the capacity"""
@@ -101,14 +101,16 @@ def judge(report: Report, run: Run, wrong: dict[str, int], capacity: float, dead
         report.note("overload: refusals, longest, ms", refused[-1] * 1e3)
 
 
-def measure(model_name: str, clients: int, requests: int, seconds: float, deadline_ms: float) -> Report:
+def measure(
+    model_name: str, clients: int, requests: int, seconds: float, deadline_ms: float, unix: Path | None = None
+) -> Report:
     """Both loops with one server."""
     with questions.load(model_name) as model:
         expected = {text: questions.answer(model, text) for text in questions.texts(clients * TEXTS)}
     name = Path(model_name).stem
     report = Report(f"{name}: {clients} clients, {clients * requests} requests, then {OVERLOAD:g} x ({machine()})")
     report.note("different answers among the texts", len({json.dumps(each) for each in expected.values()}))
-    with tempfile.TemporaryDirectory(prefix="edge-") as folder, Server(Path(folder), models=[model_name]) as server:
+    with served(model_name, unix) as server:
         before, wrong_before = closed(server, expected, clients, requests - requests // 2)
         first = len(before.replies) / before.seconds
         used, of_server = _own_seconds(), server.cpu_seconds()
@@ -143,7 +145,9 @@ def main() -> int:
         model = arguments.model
         if arguments.layers is not None:
             model = os.fspath(convert_random(Path(folder), arguments.layers))
-        found = measure(model, arguments.clients, arguments.requests, arguments.seconds, arguments.deadline)
+        found = measure(
+            model, arguments.clients, arguments.requests, arguments.seconds, arguments.deadline, arguments.socket
+        )
     return found.print(arguments.json)
 
 

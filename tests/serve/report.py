@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 
@@ -69,6 +70,7 @@ def parser(description: str, model: bool = True) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description=description)
     if model:
         made.add_argument("--model", default="assistant", help="a bundled model's name, or a .tflite file")
+        made.add_argument("--socket", type=Path, help="of a running server of that model; left out: one is started")
     made.add_argument("--json", action="store_true", help="print JSON")
     return made
 

@@ -11,9 +11,12 @@ import os
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +27,9 @@ from tests.serve.wire import Wire
 START_SECONDS = 60.0
 """until a server must have said that it is ready; a busy machine needs ten"""
 STOP_SECONDS = 30.0
+
+_CREDENTIALS = struct.Struct("3i")
+"""struct ucred of unix(7): pid, uid, gid"""
 
 TOKEN = "a token that only tests know"
 
@@ -77,6 +83,11 @@ class Server:
     def process(self) -> subprocess.Popen[bytes]:
         assert self._process is not None, "the server was not started"
         return self._process
+
+    @property
+    def pid(self) -> int:
+        """Of the server itself, not of a worker."""
+        return self.process.pid
 
     @property
     def log(self) -> str:
@@ -142,19 +153,55 @@ class Server:
 
     def workers(self) -> list[int]:
         """Process numbers of its children."""
-        return [pid for pid in _processes() if _parent(pid) == self.process.pid]
+        server = self.pid
+        return [pid for pid in _processes() if _parent(pid) == server]
 
     def private_bytes(self) -> int:
         """Private memory of it and of its workers."""
-        return sum(vitals.process(pid).private_bytes or 0 for pid in (self.process.pid, *self.workers()))
+        return sum(vitals.process(pid).private_bytes or 0 for pid in (self.pid, *self.workers()))
 
     def open_descriptors(self) -> int:
         """Of it and of its workers."""
-        return sum(vitals.process(pid).open_descriptors or 0 for pid in (self.process.pid, *self.workers()))
+        return sum(vitals.process(pid).open_descriptors or 0 for pid in (self.pid, *self.workers()))
 
     def cpu_seconds(self) -> float:
         """Of it and of its workers, since they were started."""
-        return sum(vitals.process(pid).cpu_seconds or 0.0 for pid in (self.process.pid, *self.workers()))
+        return sum(vitals.process(pid).cpu_seconds or 0.0 for pid in (self.pid, *self.workers()))
+
+
+class Running(Server):
+    """One that somebody else started on this machine, and that goes on afterwards."""
+
+    def __init__(self, unix: Path) -> None:
+        """`unix`: the path of its socket."""
+        super().__init__(unix.parent)
+        self.unix = unix
+        self.url = f"unix://{unix}"
+        self.log_file = Path(os.devnull)
+        with self.connect() as wire:
+            credentials = wire.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        self._pid: int = _CREDENTIALS.unpack(credentials)[0]
+
+    @property
+    def pid(self) -> int:
+        return self._pid
+
+    def start(self) -> None:
+        with self.connect() as wire:
+            request(wire, "health")
+
+    def stop(self) -> int:
+        return 0
+
+
+@contextmanager
+def served(model: str, unix: Path | None) -> Iterator[Server]:
+    """A server of `model` in a folder of its own; or the one that listens at `unix`, whatever it serves."""
+    if unix is not None:
+        yield Running(unix)
+        return
+    with tempfile.TemporaryDirectory(prefix="edge-") as folder, Server(Path(folder), models=[model]) as server:
+        yield server
 
 
 def token_file(folder: Path) -> Path:

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from tests.serve import questions
 from tests.serve.report import Report, machine, parser
-from tests.serve.server import Server, request
+from tests.serve.server import Server, request, served
 from tests.serve.wire import Wire
 
 MOST_GROWTH_MB = 2.0
@@ -28,13 +27,13 @@ SETTLE_SECONDS = 10.0
 """until a server must have noticed that connections are gone"""
 
 
-def measure(model_name: str, requests: int, reconnects: int) -> Report:
+def measure(model_name: str, requests: int, reconnects: int, unix: Path | None = None) -> Report:
     """Ask `requests` over `reconnects` connections, one after the other."""
     texts = _texts()
     each = max(1, requests // reconnects)
     answered = 0
     report = Report(f"{model_name}: {requests} requests on {reconnects} connections ({machine()})")
-    with tempfile.TemporaryDirectory(prefix="edge-") as folder, Server(Path(folder), models=[model_name]) as server:
+    with served(model_name, unix) as server:
         memory = descriptors = workers = None
         for number in range(reconnects):
             if memory is None and number >= WARM_UP * reconnects:
@@ -112,7 +111,7 @@ def main() -> int:
     options.add_argument("--requests", type=int, default=100_000)
     options.add_argument("--reconnects", type=int, default=1000)
     arguments = options.parse_args()
-    return measure(arguments.model, arguments.requests, arguments.reconnects).print(arguments.json)
+    return measure(arguments.model, arguments.requests, arguments.reconnects, arguments.socket).print(arguments.json)
 
 
 if __name__ == "__main__":

@@ -13,14 +13,13 @@ from __future__ import annotations
 import base64
 import random
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.serve import questions
 from tests.serve.report import Report, machine, parser
-from tests.serve.server import Server, request
+from tests.serve.server import Server, request, served
 from tests.serve.wire import Wire
 
 MOST_GROWTH_MB = 2.0
@@ -52,10 +51,10 @@ class _Text:
         return (self._period * (2 + (end - start) // len(self._period)))[at : at + end - start]
 
 
-def measure(model_name: str, megabytes: float, tagged: float, window: int | None) -> Report:
+def measure(model_name: str, megabytes: float, tagged: float, window: int | None, unix: Path | None = None) -> Report:
     """Both streams, one after the other."""
     report = Report(f"{model_name}: {tagged:g} MB tagged, {megabytes:g} MB classified ({machine()})")
-    with tempfile.TemporaryDirectory(prefix="edge-") as folder, Server(Path(folder), models=[model_name]) as server:
+    with served(model_name, unix) as server:
         for task, amount in (("tag", tagged), ("classify", megabytes)):
             with server.connect() as wire:
                 memory, checker = _stream(wire, server, task, int(amount * 1e6), window, report)
@@ -138,7 +137,8 @@ def main() -> int:
     options.add_argument("--tagged", type=float, default=1, help="megabytes of text to be tagged")
     options.add_argument("--window", type=int, help="tokens; left out: the server's own choice")
     arguments = options.parse_args()
-    return measure(arguments.model, arguments.megabytes, arguments.tagged, arguments.window).print(arguments.json)
+    found = measure(arguments.model, arguments.megabytes, arguments.tagged, arguments.window, arguments.socket)
+    return found.print(arguments.json)
 
 
 if __name__ == "__main__":

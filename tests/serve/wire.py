@@ -26,7 +26,7 @@ class Wire:
     def unix(cls, path: Path) -> Wire:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.settimeout(SECONDS)
+            # blocking: with a timeout, connecting fails at once where many wait to be accepted (EAGAIN in connect(2))
             connection.connect(os.fspath(path))
         except OSError:
             connection.close()
