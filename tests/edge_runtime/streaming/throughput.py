@@ -3,7 +3,7 @@
     python -m tests.edge_runtime.streaming.throughput [--model M] [--megabytes N] [--block BYTES] [--text KIND]
 
 The text is made up: English words as often as they are in English, or one of the kinds that would fill memory if
-anything could. Says MB/s of CPU time, how many times as fast the stream is as the tokenizers library, which is given the
+anything could. Says MB/s of CPU time, how many times as fast the stream is as the tokenizers library, given the
 same text whole (a megabyte at most, taking turns), and by how much resident memory grew after the first tenth.
 """
 
