@@ -15,7 +15,7 @@ LONGEST_PIECE = 254
 
 
 def crc16(data: bytes) -> int:
-    """CRC-16/IBM-3740."""
+    """CRC-16/GENIBUS."""
     crc = 0xFFFF
     for byte in data:
         for bit in range(7, -1, -1):
@@ -23,7 +23,7 @@ def crc16(data: bytes) -> int:
             crc = (crc << 1) & 0xFFFF
             if carry:
                 crc ^= 0x1021
-    return crc
+    return crc ^ 0xFFFF
 
 
 def crc32(data: bytes) -> int:
@@ -160,7 +160,7 @@ def receive(stream: bytes, frame: int) -> tuple[list[bytes], dict[str, int]]:
             errors["overflow"] += 1
         elif content is None:
             errors["cobs"] += 1
-        elif crc16(content) != 0:
+        elif len(content) < 2 or crc16(content[:-2]).to_bytes(2, "big") != content[-2:]:
             errors["crc"] += 1
         else:
             found.append(content[:-2])
