@@ -42,7 +42,8 @@ class AsyncClient:
     def __init__(self, url: str, *, timeout: float = DEFAULT_TIMEOUT, token: str | None = None) -> None:
         """As `Client`; nothing is sent yet."""
         self._address = parse(url)
-        self._timeout = seconds(timeout)
+        self.timeout = seconds(timeout)
+        """seconds for each call; may be changed between calls"""
         self._token = token
         self._connecting = asyncio.Lock()
         self._channel: Channel | None = None
@@ -162,7 +163,7 @@ class AsyncClient:
             print(await stream.close())
         """
         values = {"task": task, "window": window, "overlap": overlap, "question": question, "top_k": top_k}
-        return AsyncStream(self._sent, self._timeout, {**values, "model": model, "stream": next(self._streams)})
+        return AsyncStream(self._sent, self.timeout, {**values, "model": model, "stream": next(self._streams)})
 
     async def hello(self) -> dict[str, Any]:
         """As `Client.hello`."""
@@ -209,12 +210,12 @@ class AsyncClient:
     async def _within(self, call: Coroutine[Any, Any, T]) -> T:
         """What `call` returns, if it does before the timeout."""
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self.timeout):
                 return await call
         except TimeoutError:
             if self._channel is not None:
-                self._channel.suspect(self._timeout)
-            raise DeadlineExceeded(f"{self._address} did not answer within {self._timeout:g} s") from None
+                self._channel.suspect(self.timeout)
+            raise DeadlineExceeded(f"{self._address} did not answer within {self.timeout:g} s") from None
 
     async def _sent(self, op: str, values: Mapping[str, Any]) -> tuple[Channel, int]:
         """Send a request on the channel there is, or on a new one → that channel and the request's id."""
@@ -239,4 +240,4 @@ class AsyncClient:
     def _timely(self, channel: Channel, values: Mapping[str, Any]) -> Mapping[str, Any]:
         if "deadline_ms" not in values:
             return values
-        return {**values, "deadline_ms": channel.greeting.deadline_ms(values["deadline_ms"], self._timeout)}
+        return {**values, "deadline_ms": channel.greeting.deadline_ms(values["deadline_ms"], self.timeout)}

@@ -56,7 +56,8 @@ class Client:
             InputError: the URL or the timeout cannot be used.
         """
         self._address = parse(url)
-        self._timeout = seconds(timeout)
+        self.timeout = seconds(timeout)
+        """seconds for each call; may be changed between calls"""
         self._token = token
         self._lock = threading.Lock()
         self._connection: Connection | None = None
@@ -170,7 +171,7 @@ class Client:
             In their order what the methods would have returned, and where one would have raised, the `EdgeError`.
         """
         wanted = Batch(requests)
-        until = time.monotonic() + self._timeout
+        until = time.monotonic() + self.timeout
         with self._locked(until):
             limits = self._connected(until).greeting.limits
         for part in wanted.parts(limits):
@@ -204,11 +205,11 @@ class Client:
         """
         values = {"task": task, "window": window, "overlap": overlap, "question": question, "top_k": top_k}
         name = next(self._streams)
-        until = time.monotonic() + self._timeout
+        until = time.monotonic() + self.timeout
         with self._locked(until):
             connection, number = self._sent("open", {**values, "model": model, "stream": name}, until)
             opened = messages.result(connection.reply(number, until))
-            return Stream(connection, self._locked, self._timeout, name, opened)
+            return Stream(connection, self._locked, self.timeout, name, opened)
 
     def hello(self) -> dict[str, Any]:
         """Who is there: version, state, models, limits."""
@@ -244,7 +245,7 @@ class Client:
 
     def _exchange(self, op: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request and wait for its reply, which may be an error."""
-        until = time.monotonic() + self._timeout
+        until = time.monotonic() + self.timeout
         with self._locked(until):
             connection, number = self._sent(op, values, until)
             return connection.reply(number, until)
@@ -270,7 +271,7 @@ class Client:
     def _timely(self, connection: Connection, values: Mapping[str, Any]) -> Mapping[str, Any]:
         if "deadline_ms" not in values:
             return values
-        return {**values, "deadline_ms": connection.greeting.deadline_ms(values["deadline_ms"], self._timeout)}
+        return {**values, "deadline_ms": connection.greeting.deadline_ms(values["deadline_ms"], self.timeout)}
 
     @contextmanager
     def _locked(self, until: float) -> Iterator[None]:

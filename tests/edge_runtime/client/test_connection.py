@@ -69,8 +69,9 @@ def test_killed_in_the_middle(kind: str, own: Server) -> None:
 
 def test_timeout(kind: str, own: Server) -> None:
     """A call to a server that hangs ends after the timeout; a later one gets its own reply, not the late one."""
-    with Driver(kind, own.url, timeout=0.3) as driver:
+    with Driver(kind, own.url, timeout=60.0) as driver:
         driver.call("health")
+        driver.client.timeout = 0.3
         own.process.send_signal(signal.SIGSTOP)
         for _ in range(3):
             with pytest.raises(DeadlineExceeded):
@@ -78,7 +79,7 @@ def test_timeout(kind: str, own: Server) -> None:
         own.process.send_signal(signal.SIGCONT)
         with Client(own.url, timeout=60) as patient:
             patient.health()
-        driver.client._timeout = 60.0
+        driver.client.timeout = 60.0
         assert driver.call("understand", TEXT).intent == "iot_hue_lightoff"
 
 
@@ -125,8 +126,9 @@ def test_threads_share_a_client(client: Client) -> None:
 
 def test_other_threads_take_all_the_time(own: Server) -> None:
     """A call that never gets its turn ends after its timeout too."""
-    with Client(own.url, timeout=0.5) as client:
+    with Client(own.url, timeout=60.0) as client:
         client.health()
+        client.timeout = 0.5
         own.process.send_signal(signal.SIGSTOP)
         with ThreadPoolExecutor(4) as pool:
             found = [each.exception() for each in [pool.submit(client.health) for _ in range(4)]]

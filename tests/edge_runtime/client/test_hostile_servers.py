@@ -193,7 +193,7 @@ def test_late_reply_is_nobody_elses(kind: str, hostile: Start) -> None:
         with pytest.raises(DeadlineExceeded):
             driver.call("understand", "first")
         late.set()
-        driver.client._timeout = 60.0
+        driver.client.timeout = 60.0
         assert driver.call("understand", "second").intent == "x"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from edge_runtime import AsyncClient, Client, ConnectionLost, InputError, Model, NoSuchHead, Overloaded, WindowResult
 from edge_runtime.client.streams import pieces
 from edge_runtime.protocol.limits import Limits
+from tests.edge_runtime.client.conftest import PATIENT
 from tests.edge_runtime.client.driver import Driver
 from tests.serve.server import Server
 
@@ -188,11 +190,13 @@ def test_not_opened(options: Mapping[str, Any], error: type[Exception], driver: 
         driver.read(["text"], **options)
 
 
-def test_ends_with_its_connection(server: Server) -> None:
+def test_ends_with_its_connection(short_path: Path) -> None:
     """A stream whose connection is gone says so; another one begins on a new connection."""
-    with Client(server.url, timeout=60.0) as client:
+    with Server(short_path, *PATIENT) as server, Client(server.url, timeout=60.0) as client:
         stream = client.stream("tag")
-        client._connection.close()  # type: ignore[union-attr]
+        server.kill()
+        server.start()
+        client.health()
         with pytest.raises(ConnectionLost, match="stream ended"):
             stream.feed("text")
         with client.stream("tag") as another:
