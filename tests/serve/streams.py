@@ -1,23 +1,29 @@
 """A long text through one stream of a server, in pieces cut anywhere: in constant memory, with offsets that are right.
 
-    python -m tests.serve.streams [--model M] [--megabytes N] [--tagged N] [--window N] [--json]
+    python -m tests.serve.streams [--model M | --layers N] [--megabytes N] [--tagged N]
+        [--window N] [--json]
 
 First so many megabytes are tagged: the windows must follow each other without a gap, and every entity's text must be
 what stands at its offsets. Then the long text is classified, and the server's memory watched. (Tagging remembers
 entities for the final result, up to what a reply holds, so its memory grows until then.) The client waits for the reply
 to each feed, as docs/protocol.md advises.
+
+--layers 1 classifies with a random SqueezeBERT whose inference takes little: what is watched is the server.
 """
 
 from __future__ import annotations
 
 import base64
+import os
 import random
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from tests.serve import questions
+from tests.serve.random_model import convert_random
 from tests.serve.report import Report, machine, parser
 from tests.serve.server import Server, request, served
 from tests.serve.wire import Wire
@@ -51,19 +57,19 @@ class _Text:
         return (self._period * (2 + (end - start) // len(self._period)))[at : at + end - start]
 
 
-def measure(model_name: str, megabytes: float, tagged: float, window: int | None, unix: Path | None = None) -> Report:
-    """Both streams, one after the other."""
-    report = Report(f"{model_name}: {tagged:g} MB tagged, {megabytes:g} MB classified ({machine()})")
-    with served(model_name, unix) as server:
-        for task, amount in (("tag", tagged), ("classify", megabytes)):
-            with server.connect() as wire:
-                memory, checker = _stream(wire, server, task, int(amount * 1e6), window, report)
-            if task == "tag":
-                report.note("tag: entities", checker.entities)
-                report.exactly("tag: entities whose text is not at their offsets", checker.wrong, 0)
-            else:
-                report.at_most("classify: growth of private memory after the warm-up, MB", memory, MOST_GROWTH_MB)
-    return report
+def tag(model_name: str, megabytes: float, window: int | None, unix: Path | None, report: Report) -> None:
+    """Have so much text tagged, and look at every window."""
+    with served(model_name, unix) as server, server.connect() as wire:
+        _, checker = _stream(wire, server, "tag", int(megabytes * 1e6), window, report)
+    report.note("tag: entities", checker.entities)
+    report.exactly("tag: entities whose text is not at their offsets", checker.wrong, 0)
+
+
+def classify(model_name: str, megabytes: float, window: int | None, unix: Path | None, report: Report) -> None:
+    """Have so much text classified, and watch the server's memory."""
+    with served(model_name, unix) as server, server.connect() as wire:
+        growth, _ = _stream(wire, server, "classify", int(megabytes * 1e6), window, report)
+    report.at_most("classify: growth of private memory after the warm-up, MB", growth, MOST_GROWTH_MB)
 
 
 def _stream(
@@ -135,10 +141,17 @@ def main() -> int:
     options = parser("send a long text through a stream")
     options.add_argument("--megabytes", type=float, default=64, help="of text to be classified")
     options.add_argument("--tagged", type=float, default=1, help="megabytes of text to be tagged")
+    options.add_argument("--layers", type=int, help="classify with a random SqueezeBERT of so many layers")
     options.add_argument("--window", type=int, help="tokens; left out: the server's own choice")
     arguments = options.parse_args()
-    found = measure(arguments.model, arguments.megabytes, arguments.tagged, arguments.window, arguments.socket)
-    return found.print(arguments.json)
+    report = Report(f"{arguments.tagged:g} MB tagged, {arguments.megabytes:g} MB classified ({machine()})")
+    tag(arguments.model, arguments.tagged, arguments.window, arguments.socket, report)
+    with tempfile.TemporaryDirectory(prefix="edge-model-") as folder:
+        model = arguments.model
+        if arguments.layers is not None:
+            model = os.fspath(convert_random(Path(folder), arguments.layers))
+        classify(model, arguments.megabytes, arguments.window, arguments.socket, report)
+    return report.print(arguments.json)
 
 
 if __name__ == "__main__":
