@@ -94,6 +94,12 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
 @click.option(
     "--token-file", type=click.Path(path_type=Path), metavar="FILE", help="Secret that TCP clients must know."
 )
+@click.option(
+    "--serial",
+    multiple=True,
+    metavar="URL",
+    help="Serial port for microcontrollers, as /dev/ttyS0?baud=115200; may be given several times.",
+)
 @click.option("--metrics", metavar="HOST:PORT|PATH", help="Where GET /metrics and GET /health are answered over HTTP.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes of each model.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of one inference.")
@@ -113,7 +119,7 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
 )
 @click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]))
 def serve(models: tuple[str, ...], log_level: str, log_format: Literal["text", "json"], **given: Any) -> None:
-    """Answer requests on local sockets, day and night (docs/protocol.md)."""
+    """Answer requests on local sockets and serial ports, day and night (docs/protocol.md, docs/serial.md)."""
     from edge_runtime.commands import serve as command
     from edge_runtime.server import daemon, logs
 

@@ -32,6 +32,7 @@ def options(
     allow_remote: bool,
     token_file: Path | None,
     metrics: str | None,
+    serial: Sequence[str] = (),
 ) -> daemon.Options:
     """What the command line says, checked as far as it can be without opening anything.
 
@@ -53,7 +54,7 @@ def options(
         permissions = -1
     if not 0 <= permissions <= 0o777:
         raise InputError(f"--socket-mode must be octal, 0 to 777, not {mode!r}")
-    if unix is None and not tcp and not os.environ.get("LISTEN_FDS"):
+    if unix is None and not tcp and not serial and not os.environ.get("LISTEN_FDS"):
         unix = default_socket()
     return daemon.Options(
         models=tuple(Settings(_absolute(model), threads, backend, overflow) for model in models),
@@ -67,6 +68,7 @@ def options(
         allow_remote=allow_remote,
         token_file=token_file,
         metrics=metrics,
+        serial=tuple(serial),
     )
 
 

@@ -11,7 +11,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import InputError
 from edge_runtime.protocol.limits import Limits
@@ -24,6 +24,9 @@ from edge_runtime.server.notify import Notifier
 from edge_runtime.server.served import ServedModel
 from edge_runtime.server.service import Service
 from edge_runtime.server.worker import Settings
+
+if TYPE_CHECKING:
+    from edge_runtime.server.serial_port import SerialPort
 
 SWEEP = 0.2
 """seconds between two looks for what takes too long"""
@@ -54,6 +57,7 @@ class Options:
     allow_remote: bool
     token_file: Path | None
     metrics: str | None
+    serial: tuple[str, ...] = ()
 
 
 def run(options: Options) -> None:
@@ -77,6 +81,7 @@ class _Daemon:
         self._sockets: list[socket.socket] = []
         self._unix: list[UnixListener] = []
         self._monitoring: list[Monitoring] = []
+        self._serial: list[SerialPort] = []
         self._stop = asyncio.Event()
         self._reloads = 0
 
@@ -105,6 +110,8 @@ class _Daemon:
                 server.close()
             for monitoring in self._monitoring:
                 await monitoring.close()
+            for port in self._serial:
+                await port.close()
             for listener in self._unix:
                 listener.remove()
             for listening in self._sockets:
@@ -125,8 +132,12 @@ class _Daemon:
             self._sockets.append(self._listen_at(options.unix))
         for address in options.tcp:
             self._sockets += tcp_listeners(address, beyond_this_machine=options.allow_remote)
-        if not self._sockets:
-            raise InputError("there is nothing to listen on: give --socket or --tcp")
+        if options.serial:
+            from edge_runtime.server.serial_ports import serial_ports
+
+            self._serial = serial_ports(self._service, options.serial)
+        if not self._sockets and not self._serial:
+            raise InputError("there is nothing to listen on: give --socket, --tcp or --serial")
         if options.metrics is not None:
             if "/" in options.metrics:
                 scraped.append(self._listen_at(Path(options.metrics)))
@@ -142,6 +153,8 @@ class _Daemon:
             await loop.create_server(lambda: Connection(service, connections), sock=listening, backlog=BACKLOG)
             for listening in self._sockets
         ]
+        for port in self._serial:
+            port.start()
         for listening in self._sockets:
             log.info("listening", address=_name(listening))
         return servers
@@ -180,6 +193,8 @@ class _Daemon:
             now = time.monotonic()
             for connection in list(self._connections):
                 connection.sweep(now)
+            for port in self._serial:
+                port.sweep()
             for model in self._service.models.values():
                 model.sweep(now)
 
@@ -207,9 +222,12 @@ class _Daemon:
         end = time.monotonic() + DRAIN
         self._stop.clear()
         while time.monotonic() < end and not self._stop.is_set():
-            if all(connection.idle for connection in self._connections):
+            connections = all(connection.idle for connection in self._connections)
+            if connections and all(port.idle for port in self._serial):
                 break
             await asyncio.sleep(0.01)
+        for port in self._serial:
+            port.end()
         for connection in list(self._connections):
             connection.end("stopping")
         while self._connections and time.monotonic() < end and not self._stop.is_set():
