@@ -181,6 +181,10 @@ class Model:
         """Seconds that went into tokenising and into the network since loading, by all threads."""
         return Spent(self._tokenising, self._engine.seconds)
 
+    def count_tokenising(self, seconds: float) -> None:
+        """Add what a stream's reader took to `spent`."""
+        self._tokenising += seconds
+
     def __enter__(self) -> Self:
         return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import InputError
@@ -48,7 +49,9 @@ class Reader:
 
     def feed(self, data: bytes | bytearray | memoryview) -> list[Window]:
         """Take the next bytes of the text: the windows that are ready to be run. Raises what `Stream.feed` does."""
+        began = time.perf_counter()
         windows = self._stream.feed(data)
+        self._model.count_tokenising(time.perf_counter() - began)
         self._given += len(windows)
         return windows
 

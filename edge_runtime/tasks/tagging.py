@@ -8,9 +8,11 @@ trained on.
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +33,10 @@ OUTSIDE = "O"
 
 MAX_WORDS = 4096
 """of an entity; what a stream tags as an endless one comes in parts of that length"""
+
+
+MAX_CHARACTERS = 1024
+"""whose kind is remembered; a language has a hundred or, written in ideographs, a few thousand"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,7 @@ class Tagger:
     def _close(self) -> None:
         entity = self._open
         if entity:
-            text, score = "".join(entity.texts), float(np.mean(entity.scores))
+            text, score = "".join(entity.texts), math.fsum(entity.scores) / len(entity.scores)
             self.found.append(Entity(entity.kind, text, entity.start, entity.end, score))
             self._open = None
 
@@ -201,4 +207,9 @@ def _core(text: Text, run: Sequence[Word]) -> Sequence[Word]:
 
 
 def _is_punctuation(text: Text, unit: Word) -> bool:
-    return all(unicodedata.category(character)[0] in "PS" for character in text[unit.start : unit.end])
+    return all(_is_mark(character) for character in text[unit.start : unit.end])
+
+
+@lru_cache(MAX_CHARACTERS)
+def _is_mark(character: str) -> bool:
+    return unicodedata.category(character)[0] in "PS"
