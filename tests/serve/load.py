@@ -34,6 +34,8 @@ LEAST_GOODPUT = 0.9
 """of the capacity"""
 MOST_REFUSAL_MS = 20.0
 """until somebody knows that there will be no answer"""
+MOST_LATE = 0.005
+"""of all: what was accepted in good faith before others took the processor away"""
 TEXTS = 10
 """of its own that each client asks"""
 SEED = 1
@@ -92,7 +94,9 @@ def judge(report: Report, run: Run, wrong: dict[str, int], capacity: float, dead
     report.note("overload: offered, requests/s", len(run.sent) / (max(run.sent.values()) - run.began))
     report.note("overload: answered", len(accepted))
     report.note("overload: overloaded", len(refused))
-    report.exactly("overload: other errors", len(run.replies) - len(accepted) - len(refused), 0)
+    late = len(run.latencies("deadline"))
+    report.at_most("overload: accepted and then late, share", late / len(run.replies), MOST_LATE)
+    report.exactly("overload: other errors", len(run.replies) - len(accepted) - len(refused) - late, 0)
     report.at_least("overload: goodput / capacity", len(accepted) / run.seconds / capacity, LEAST_GOODPUT)
     report.at_most("overload: p99 of the answered, ms", percentile(accepted, 0.99) * 1e3, deadline_ms)
     if refused:
