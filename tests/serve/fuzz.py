@@ -23,6 +23,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import Any
 
+from edge_runtime.server import vitals
 from tests.serve import bad_clients, questions
 from tests.serve.generator import percentile
 from tests.serve.messages import DEEP, round_of_lines
@@ -32,6 +33,10 @@ from tests.serve.wire import Wire
 
 INPUTS_OF_A_ROUND = 100
 """fewer than may be pending on a connection"""
+WARM_UP = 0.1
+"""of the inputs"""
+MOST_GROWTH_MB = 8.0
+"""a few of the largest lines and replies, which the allocator keeps room for"""
 MOST_SLOWER = 2.0
 """p99 of a well-behaved client among bad ones, against without them"""
 SLICE_SECONDS = 2.0
@@ -125,7 +130,10 @@ def play_raw(server: Server, seed: int) -> None:
 def fuzz(server: Server, inputs: int, seed: int, report: Report) -> None:
     """Play rounds until so many inputs were sent."""
     sent, rounds, outcomes = 0, 0, Counter[str]()
+    memory: int | None = None
     while sent < inputs:
+        if memory is None and sent >= WARM_UP * inputs:
+            memory = _own_memory(server)
         count, found = play_round(server, seed + rounds)
         play_raw(server, seed + rounds)
         sent, rounds = sent + count + 1, rounds + 1
@@ -134,6 +142,8 @@ def fuzz(server: Server, inputs: int, seed: int, report: Report) -> None:
     report.note("inputs without exactly one right reply", 0)
     for code, number in sorted(outcomes.items()):
         report.note(f"answered: {code}", number)
+    growth = (_own_memory(server) - (memory or 0)) / 1e6
+    report.at_most("growth of the server's private memory after the warm-up, MB", growth, MOST_GROWTH_MB)
     with server.connect() as wire:
         report.exactly("workers that crashed", "edge_worker_ends_total{" in request(wire, "metrics"), 0)
 
@@ -158,6 +168,11 @@ def among_bad_clients(server: Server, seconds: float, report: Report) -> None:
     report.note("among them: median, ms", statistics.median(troubled) * 1e3)
     report.note("among them: p99, ms", percentile(sorted(troubled), 0.99) * 1e3)
     report.at_most("p99 among them / without them", ratio, MOST_SLOWER)
+
+
+def _own_memory(server: Server) -> int:
+    """Bytes; without the workers, of which there are two while one is being replaced."""
+    return vitals.process(server.pid).private_bytes or 0
 
 
 def _behave(server: Server, seconds: float) -> list[float]:
