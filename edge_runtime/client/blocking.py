@@ -47,7 +47,7 @@ class Client:
         """Nothing is sent yet.
 
         Args:
-            url: unix:///absolute/path or tcp://host:port.
+            url: unix:///absolute/path, tcp://host:port or serial:///device?baud=115200.
             timeout: seconds for each call, connecting included; a stream's calls may take longer as long as the server
                 sends something that often.
             token: for a server that asks for one.

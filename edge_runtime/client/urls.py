@@ -2,6 +2,7 @@
 
     unix:///run/edge-runtime/edge.sock      a Unix socket: its absolute path
     tcp://127.0.0.1:5577                    a TCP port; IPv6 addresses in brackets, tcp://[::1]:5577
+    serial:///dev/ttyUSB0?baud=115200       a serial port, or serial:// and any other URL of pyserial's
 
 A transport is a class of addresses with `parse`, `connect` and `open` (see `Address`), listed in `_SCHEMES`.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -44,6 +46,14 @@ class Address(Protocol):
         """The same for asyncio: a transport that calls the protocol which `factory` makes. Raises OSError."""
 
 
+_TIMEVAL = struct.Struct("ll")
+"""seconds, microseconds: struct timeval of socket(7)"""
+_LEAST_TIMEOUT = 1e-3
+"""seconds; 0 would be for ever"""
+_PAUSE = 0.01
+"""seconds"""
+
+
 @dataclass(frozen=True, slots=True)
 class Unix:
     """A Unix socket."""
@@ -64,8 +74,15 @@ class Unix:
     def connect(self, timeout: float) -> socket.socket:
         connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connected.settimeout(timeout)
+            # Not a timeout of Python's, for that makes the socket non-blocking, and then a server whose backlog is full
+            # (it is being restarted, say) is a failure at once: EAGAIN of connect(2).
+            seconds, part = divmod(max(timeout, _LEAST_TIMEOUT), 1)
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(int(seconds), int(part * 1e6)))
             connected.connect(self.path)
+            connected.settimeout(timeout)
+        except BlockingIOError:
+            connected.close()
+            raise TimeoutError("the server's backlog is full") from None
         except BaseException:
             connected.close()
             raise
@@ -74,7 +91,17 @@ class Unix:
     async def open(self, factory: Callable[[], AsyncProtocol]) -> BaseTransport:
         import asyncio
 
-        return (await asyncio.get_running_loop().create_unix_connection(factory, self.path))[0]
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.setblocking(False)
+            # asyncio's own connecting takes EAGAIN for EINPROGRESS, and the socket for a connected one
+            while not _connects(connected, self.path):
+                # nothing tells when there is room again; the caller bounds how long this goes on
+                await asyncio.sleep(_PAUSE)
+            return (await asyncio.get_running_loop().create_unix_connection(factory, sock=connected))[0]
+        except BaseException:
+            connected.close()
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +134,14 @@ class Tcp:
         return (await asyncio.get_running_loop().create_connection(factory, self.host, self.port))[0]
 
 
-_SCHEMES: Mapping[str, Callable[[str], Address]] = {"unix": Unix.parse, "tcp": Tcp.parse}
+def _serial(rest: str) -> Address:
+    # here, so that programs that talk to sockets do not load it
+    from edge_runtime.client.serial_address import Serial
+
+    return Serial.parse(rest)
+
+
+_SCHEMES: Mapping[str, Callable[[str], Address]] = {"unix": Unix.parse, "tcp": Tcp.parse, "serial": _serial}
 
 
 def default_url() -> str:
@@ -131,6 +165,15 @@ def parse(url: str) -> Address:
     scheme, _, rest = url.partition("://") if isinstance(url, str) else ("", "", "")
     known = _SCHEMES.get(scheme.lower())
     if known is None:
-        schemes = " and ".join(f"{name}://" for name in _SCHEMES)
+        schemes = ", ".join(f"{name}://" for name in _SCHEMES)
         raise InputError(f"{url!r} is no server's URL; the schemes known are {schemes}, as in {DEFAULT_URL}")
     return known(rest)
+
+
+def _connects(connected: socket.socket, path: str) -> bool:
+    """Connect to a Unix socket without waiting; False if its backlog is full."""
+    try:
+        connected.connect(path)
+    except BlockingIOError:
+        return False
+    return True

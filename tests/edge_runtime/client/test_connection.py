@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,28 @@ def test_nobody_listens(kind: str, short_path: Path) -> None:
                 driver.call("health")
     with Driver(kind, f"tcp://127.0.0.1:{free_port()}") as driver, pytest.raises(ConnectionLost, match="tcp://"):
         driver.call("health")
+
+
+def test_full_backlog(kind: str, short_path: Path) -> None:
+    """Where more clients wait to be accepted than the kernel keeps, a client waits too, and is answered at last."""
+    path = short_path / "given.sock"
+    with ExitStack() as stack:
+        threads = stack.enter_context(ThreadPoolExecutor())
+        listening = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        listening.bind(str(path))
+        listening.listen(1)
+        refused = 0
+        while not refused:
+            waiting = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            waiting.setblocking(False)
+            refused = waiting.connect_ex(str(path))
+        assert refused == errno.EAGAIN
+        with Driver(kind, f"unix://{path}", timeout=0.2) as hasty, pytest.raises((ConnectionLost, DeadlineExceeded)):
+            hasty.call("health")
+        with Driver(kind, f"unix://{path}", timeout=60.0) as driver:
+            call = threads.submit(driver.call, "health")
+            with Server(short_path, *PATIENT, inherited=[listening]):
+                assert call.result()["state"] in {"starting", "ready"}
 
 
 def test_after_a_restart(kind: str, own: Server) -> None:
