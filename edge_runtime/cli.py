@@ -151,7 +151,8 @@ def call(
 ) -> None:
     """Ask a running server about TEXT.
 
-    URL is unix:///PATH or tcp://HOST:PORT; left out, it is $EDGE_RUNTIME_URL or the usual socket.
+    URL is unix:///PATH, tcp://HOST:PORT or serial:///DEVICE?baud=N; left out, it is $EDGE_RUNTIME_URL or the usual
+    socket.
 
     With --stream, what is found in each window is printed as it comes, and then what is found in all of the text; with
     --json as one object a line.

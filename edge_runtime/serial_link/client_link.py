@@ -151,6 +151,7 @@ class ClientLink(Link):
         self._waiting.clear()
         self._queue.clear()
         self._forget()
+        self._nonce = (self._nonce + 1) & 0xFFFFFFFF
         self._hello_at = self._now + (REFUSED if reason in (NO_VERSION, STOPPING) else 0.0)
         self._host.lost(reason, unanswered)
 
@@ -230,11 +231,10 @@ class ClientLink(Link):
             if self._hello_at is None or self._now < self._hello_at:
                 return None
             self._hello_at = self._now + hello_interval(self.baud)
-            self._nonce = (self._nonce + 1) & 0xFFFFFFFF
             return Hello(replace(self._own, nonce=self._nonce))
         for number, waiting in self._waiting.items():
             if waiting.cancel_at is not None and self._now >= waiting.cancel_at and not self._unsent(number):
-                waiting.cancel_at = self._now + self._session.timing.acknowledgement(self._session.peer.frame)
+                waiting.cancel_at = self._now + self._session.timing.alive()
                 return Cancel(self._session.epoch, number)
         return None
 
@@ -260,7 +260,9 @@ class ClientLink(Link):
         session = self._session
         if session is None or not self._expects():
             return
-        if self._now - max(self._heard_at, self._asked_at) >= session.timing.alive():
+        if session.sender.silent:
+            self._lose(None)
+        elif self._now - max(self._heard_at, self._asked_at) >= session.timing.alive():
             if self._unheard >= UNHEARD:
                 self._lose(None)
                 return

@@ -28,6 +28,8 @@ _TERMS = struct.Struct("<BIHHBHHB8s")
 _DATA_HEAD = struct.Struct("<BBBHB")
 _STATE = struct.Struct("<BBBHBH")
 _CRC16, _CRC32 = 2, 4
+_RESIDUE = 0x1D0F
+"""what CRC-16/GENIBUS leaves over content and CRC, before its final XOR"""
 DATA_AROUND = _DATA_HEAD.size + _CRC16
 """bytes of content around a fragment"""
 
@@ -109,7 +111,7 @@ Frame = Hello | Welcome | Reset | Data | State | Cancel
 def encode(frame: Frame) -> bytes:
     """As it goes over the wire, delimiters included."""
     content = _content(frame)
-    return b"\0%b\0" % cobs.encode(content + crc_hqx(content, 0xFFFF).to_bytes(_CRC16, "big"))
+    return b"\0%b\0" % cobs.encode(content + (crc_hqx(content, 0xFFFF) ^ 0xFFFF).to_bytes(_CRC16, "big"))
 
 
 def decode(coded: bytes, server: bool) -> Frame:
@@ -122,8 +124,8 @@ def decode(coded: bytes, server: bool) -> Frame:
         content = cobs.decode(coded)
     except cobs.CobsError:
         raise FrameError("cobs") from None
-    # over content and CRC it comes to 0; what is too short for a CRC is damaged, too
-    if len(content) <= _CRC16 or crc_hqx(content, 0xFFFF):
+    # what is too short for a CRC is damaged, too
+    if len(content) <= _CRC16 or crc_hqx(content, 0xFFFF) != _RESIDUE:
         raise FrameError("crc")
     if len(content) < 2 + _CRC16:
         raise FrameError("header")

@@ -11,7 +11,7 @@ LEAST_FRAME = 32
 """bytes on the wire: below it the 11 around a fragment weigh more than what noise costs"""
 GOOD_RUN = 8
 """fragments acknowledged without damage after which they grow"""
-AHEAD = 8
+FIRST_FLIGHT, LARGEST_FLIGHT = 2, 8
 """fragments sent beyond what is acknowledged: a UART holds one or two, an adapter a few more, and everything behind a
 hole is sent again"""
 PATIENCE = 8
@@ -30,6 +30,7 @@ class Sender:
         self._run = 0
         """bytes acknowledged since the size of fragments changed"""
         self._message: Message | None = None
+        self._flight = FIRST_FLIGHT
         self._first_credit = peer.window
         """with which the next message begins"""
         self._base = self._next = self._limit = self._asked = 0
@@ -53,8 +54,14 @@ class Sender:
             return self._first_credit == 0
         return self._base >= self._limit
 
+    @property
+    def silent(self) -> bool:
+        """Whether it has given the peer up until something is heard."""
+        return self._timeouts >= PATIENCE
+
     def begin(self, message: Message) -> None:
         self._message = message
+        self._flight = FIRST_FLIGHT
         self._base = self._next = self._asked = self._timeouts = 0
         self._limit = self._first_credit
         self._first_credit = self._window
@@ -72,17 +79,17 @@ class Sender:
     def fragment(self, epoch: int, server: bool, now: float) -> Data | None:
         """The next to send, if one may be sent now."""
         message = self._message
-        if message is None or self._timeouts >= PATIENCE:
+        if message is None or self.silent:
             return None
         size = largest_fragment(self._frame)
         total = len(message.data)
-        end = min(total, self._limit, self._base + AHEAD * size)
+        end = min(total, self._limit, self._base + self._flight * size)
         begin = self._next
         if begin >= end:
             return None
         self._next = place = min(begin + size, end)
         # half-way as well, so that the answer is there before the last fragment is out
-        ask = place >= end or place - max(self._asked, self._base) >= AHEAD // 2 * size
+        ask = place >= end or place - max(self._asked, self._base) >= max(1, self._flight // 2) * size
         if ask:
             self._asked = place
         self._sent_at = now
@@ -114,13 +121,13 @@ class Sender:
 
     def heard(self) -> None:
         """A good frame of the session came: the peer is there."""
-        if self._timeouts >= PATIENCE:
+        if self.silent:
             self._timeouts = 0
             self._next = self._base
 
     def due(self) -> float | None:
         """When `tick` has something to do."""
-        if self._message is None or self._timeouts >= PATIENCE or self._next <= self._base:
+        if self._message is None or self.silent or self._next <= self._base:
             return None
         return self._sent_at + self._patience()
 
@@ -145,6 +152,7 @@ class Sender:
         self._run += have - self._base
         self._base = have
         self._timeouts = 0
+        self._flight = min(self._flight + 1, LARGEST_FLIGHT)
         if self._run >= GOOD_RUN * largest_fragment(self._frame):
             self._frame = min(2 * self._frame, self._largest)
             self._run = 0
@@ -157,5 +165,6 @@ class Sender:
             self._shrink()
 
     def _shrink(self) -> None:
+        self._flight = 1
         self._frame = max(self._frame // 2, LEAST_FRAME)
         self._run = 0

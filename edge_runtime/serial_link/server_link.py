@@ -29,6 +29,8 @@ from edge_runtime.serial_link.messages import CRC, EVENT, REPLY, REQUEST, Messag
 
 VERSION = 1
 """of docs/serial.md"""
+LARGEST_KEPT = 16 << 10
+"""bytes of a reply that is kept once the client has it; there may be 32"""
 
 
 class Host(Protocol):
@@ -61,6 +63,8 @@ class _Request:
     bound: int
     """its CRC-32"""
     phase: _Phase = _Phase.WAITING
+    reply: Message | None = None
+    """kept although the client has it: what said so may have been noise"""
 
 
 class ServerLink(Link):
@@ -116,7 +120,8 @@ class ServerLink(Link):
         if session is None or request is None or request.phase is not _Phase.WAITING:
             return
         request.phase = _Phase.REPLIED
-        self._send(Message(number, False, seal(session.number, REPLY, number, request.bound, body)))
+        request.reply = Message(number, False, seal(session.number, REPLY, number, request.bound, body))
+        self._send(request.reply)
 
     def event(self, body: bytes) -> None:
         session = self._session
@@ -213,6 +218,8 @@ class ServerLink(Link):
             if behind >= allowed and request.phase is _Phase.WAITING:
                 request.phase = _Phase.UNWANTED
                 self._host.taken_back(other)
+            if behind >= allowed:
+                request.reply = None
             if behind >= MOST_REQUESTS or other == number:
                 del self._requests[other]
                 self._drop(other)
@@ -250,10 +257,25 @@ class ServerLink(Link):
         session = self._session
         before = None if session is None else session.sender.message
         super()._take(frame)
-        if before is None or session is None or session is not self._session:
+        if session is None or session is not self._session or not isinstance(frame, State):
             return
-        if session.sender.message is not before and isinstance(frame, State):
+        if before is not None and session.sender.message is not before:
             self._unsent -= len(before.data)
+            if len(before.data) > LARGEST_KEPT and not before.event and before.number in self._requests:
+                self._requests[before.number].reply = None
+        if frame.epoch == session.epoch and frame.ask and not frame.gap:
+            self._asked_again(frame)
+
+    def _asked_again(self, state: State) -> None:
+        """The client waits and has heard nothing for long: replies that it ought to have go out again."""
+        session = self._session
+        assert session is not None
+        if session.sender.message is not None or session.outgoing:
+            return
+        for number, request in self._requests.items():
+            has_it = state.done and not state.event and state.number == number
+            if request.reply is not None and not has_it:
+                self._send(request.reply)
 
     # out
 
