@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MAX_UNREAD = 8 << 20
 """bytes of replies that one client may leave unread; two of the largest"""
-TURN = 0.002
+TURN = 0.001
 """seconds that the lines of one client are handled before it is the others' turn: what is read at once may be a hundred
 thousand tiny lines"""
 LINGER = 2.0

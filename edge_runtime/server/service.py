@@ -21,6 +21,8 @@ from edge_runtime.server.served import ServedModel
 if TYPE_CHECKING:
     from edge_runtime.server.session import Session
 
+VITALS_PERIOD = 1.0
+"""seconds; /proc is slow to read, and everybody may ask for the metrics, as often as they like"""
 MAX_SHOWN_NAMES = 8
 """of models, in an error message"""
 
@@ -40,6 +42,7 @@ class Service:
         """called with True when a reload begins, with False when it is over"""
         self._token = token
         self._begun = time.monotonic()
+        self._looked = -VITALS_PERIOD
         self._tasks: set[asyncio.Task[None]] = set()
         self.measures.started.set(time.time())
 
@@ -165,6 +168,16 @@ class Service:
         state = self.state()[0]
         for each in STATES:
             measures.state.labels(each).set(each == state)
+        self._look_around()
+        return exposition([measures.registry.snapshot()])
+
+    def _look_around(self) -> None:
+        """Measure the processes and the board, if that was not done just now."""
+        now = time.monotonic()
+        if now - self._looked < VITALS_PERIOD:
+            return
+        self._looked = now
+        measures = self.measures
         for zone, degrees in vitals.temperatures().items():
             measures.temperature.labels(zone).set(degrees)
         pids: list[int | str] = ["self"]
@@ -175,7 +188,6 @@ class Service:
         measures.resident.set(sum(process.resident_bytes or 0 for process in processes))
         measures.cpu.follow(sum(process.cpu_seconds or 0 for process in processes))
         measures.descriptors.set(processes[0].open_descriptors or 0)
-        return exposition([measures.registry.snapshot()])
 
     def reload(self, name: str | None, done: Callable[[list[dict[str, Any]] | EdgeError], None]) -> None:
         """Reload a model, or all; `done` gets what came of it.
