@@ -32,6 +32,11 @@ def samples(text: str) -> dict[str, float]:
     return found
 
 
+def counted(text: str) -> set[str]:
+    """The counters and histograms that there are; gauges appear when the server first looks at what they show."""
+    return {key for key in samples(text) if "_total{" in key or "_seconds_" in key}
+
+
 def test_metrics_count_what_was_asked(wire: Wire) -> None:
     """Requests, refusals, windows and connections are counted, each once, and all of it can be parsed."""
     before = samples(request(wire, "metrics"))
@@ -65,10 +70,10 @@ def test_metrics_do_not_grow_with_what_peers_send(wire: Wire) -> None:
         wire.ask({"id": number, "op": "understand", "text": "play some jazz"})
         wire.ask({"id": number, "op": "sing", "model": "x"})
         wire.ask({"id": number, "op": "ask", "text": "x", "model": "x"})
-    before = samples(request(wire, "metrics")).keys()
+    before = counted(request(wire, "metrics"))
     for number in range(300):
         wire.ask({"id": f"made up {number}", "op": f"made up {number}", "model": f"made up {number}"})
         wire.ask({"id": f"made up {number}", "op": "ask", "text": "x", "model": f"made up {number}"})
     text = request(wire, "metrics")
-    assert samples(text).keys() == before
+    assert counted(text) == before
     assert "made up" not in text
