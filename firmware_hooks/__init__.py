@@ -1,4 +1,4 @@
 """What puts the runtime on a device and keeps it alive there.
 
-Holds no code yet: nothing here installs, flashes or supervises anything.
+`serial/` holds the clients for microcontrollers that ask it over a UART: in C and in MicroPython. Nothing else yet.
 """

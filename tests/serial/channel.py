@@ -1,4 +1,4 @@
-"""A wire between a client and the reference server: bytes take time, and some are damaged, lost, invented or held up."""
+"""A wire between a client and the reference server: bytes take time, some are damaged, lost, invented or held up."""
 
 from __future__ import annotations
 
@@ -56,11 +56,20 @@ class Channel:
         self._client, self._server = client, server
         self._per_tick = baud / 10 * TICK
         self._noises = Noise(rate, seed), Noise(rate, seed + 1)
-        self._wires: tuple[deque[int], deque[int]] = (deque(), deque())
+        self.wires: tuple[deque[int], deque[int]] = (deque(), deque())
+        """bytes under way, to the server and to the client"""
         self._owed = [0.0, 0.0]
         self.ticks = start
         self.up = self.down = 0
         """bytes that went over the wire"""
+
+    def replace(self, client: Client) -> None:
+        """Put another client where the first was; what is under way to it stays."""
+        self._client = client
+
+    def carry_over(self, wires: tuple[deque[int], deque[int]]) -> None:
+        """Begin with what is under way on another channel."""
+        self.wires = wires
 
     def run(self, until: tuple[int, ...], most: int = 100_000) -> int:
         """Until the client says one of these, or so many milliseconds are over; what it said last."""
@@ -68,16 +77,16 @@ class Channel:
             self.ticks += 1
             self._server.now = self.ticks * TICK
             status = self._client.poll(self._carry(1), self.ticks)
-            self._wires[0].extend(self._client.sent())
+            self.wires[0].extend(self._client.sent())
             self._server.feed(self._carry(0))
-            self._wires[1].extend(self._server.out)
+            self.wires[1].extend(self._server.out)
             self._server.out.clear()
             if status in until:
                 return status
         return status
 
     def _carry(self, way: int) -> bytes:
-        noise, wire = self._noises[way], self._wires[way]
+        noise, wire = self._noises[way], self.wires[way]
         if noise.pause:
             noise.pause -= 1
             return b""

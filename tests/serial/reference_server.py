@@ -1,4 +1,4 @@
-"""The server's side of docs/serial.md, written plainly for the tests of clients: one request at a time, a clock of its own.
+"""The server's side of docs/serial.md, plainly, for the tests of clients: one request at a time, a clock of its own.
 
 `answer` makes a reply's body, and the bodies of events that go before it, of a request's body.
 """
@@ -74,6 +74,9 @@ class Server:
         self.digest = bytes(8)
         self.busy = False
         """whether credit is withheld"""
+        self.hold = False
+        """whether replies are kept back until `release`"""
+        self._held: list[tuple[Incoming, bytes, int]] = []
         self._answer = answer
         self._byte_time = byte_time
         self._random = random.Random(seed)
@@ -248,6 +251,19 @@ class Server:
         incoming.done = True
         self._tell(0)
         self.executed.append(body)
+        if self.hold:
+            self._held.append((incoming, body, crc))
+        else:
+            self._reply_to(incoming, body, crc)
+
+    def release(self) -> None:
+        """Answer what was held back."""
+        self.hold = False
+        for incoming, body, crc in self._held:
+            self._reply_to(incoming, body, crc)
+        self._held.clear()
+
+    def _reply_to(self, incoming: Incoming, body: bytes, crc: int) -> None:
         events, reply = self._answer(body)
         for event in events:
             self._events = (self._events + 1) % 256
