@@ -119,7 +119,6 @@ static edge_status on_data(edge_link *link, uint8_t kind, const uint8_t *content
         link->in_flags = event;
         link->in_number = number;
         link->have = 0;
-        unmark(link, GAP_TOLD);
     }
     if (offset > link->have) {
         if (!set(link, GAP_TOLD)) {
@@ -242,7 +241,7 @@ edge_status edge_receive(edge_link *link)
                 link->counters.overflow++;
             }
             if (set(link, UP) && link->receiver.length >= 4) {
-                unmark(link, GAP_TOLD);
+                mark(link, GAP_TOLD);
                 edge_tell_present(link, set(link, WAITING) ? GAP | ASK : GAP);
             }
             return EDGE_BUSY;
