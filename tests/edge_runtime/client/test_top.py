@@ -42,14 +42,19 @@ class Terminal:
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", ROWS, COLUMNS, 0, 0))
         self.before = termios.tcgetattr(self.slave)
         environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            top(url, "--interval", "0.1"),
-            stdin=self.slave,
-            stdout=self.slave,
-            stderr=self.slave,
-            start_new_session=True,
-            env={**environment, "TERM": "xterm"},
-        )
+        # what a shell starts in the background ignores SIGINT, and so do its children, unless somebody sees to it
+        here = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                top(url, "--interval", "0.1"),
+                stdin=self.slave,
+                stdout=self.slave,
+                stderr=self.slave,
+                start_new_session=True,
+                env={**environment, "TERM": "xterm"},
+            )
+        finally:
+            signal.signal(signal.SIGINT, here)
         self.seen = b""
 
     def wait_for(self, what: bytes) -> None:
