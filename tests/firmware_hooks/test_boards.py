@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,7 +81,7 @@ def terminals() -> Iterator[tuple[str, str]]:
     (left, left_end), (right, right_end) = os.openpty(), os.openpty()
     for end in (left, left_end, right, right_end):
         tty.setraw(end)
-    command = ["python3", "-c", WIRE, str(left), str(right)]
+    command = [sys.executable, "-c", WIRE, str(left), str(right)]
     with subprocess.Popen(command, pass_fds=(left, right)) as wire:
         yield os.ttyname(left_end), os.ttyname(right_end)
         wire.kill()

@@ -40,6 +40,13 @@ def test_compilers_have_nothing_to_say(compiler: str, standard: str, tmp_path: P
         run(compiler, *flags, *more, optimise, f"-I{SOURCES}", "-o", tmp_path / "ask", *sources)
 
 
+@pytest.mark.parametrize("core", ["atmega328p", "atmega2560"])
+def test_eight_bits_have_nothing_to_say(core: str, tmp_path: Path) -> None:
+    """Where an int has 16 bits, as on Arduinos with an AVR, there is no warning either."""
+    for source in sorted(SOURCES.glob("*.c")):
+        run("avr-gcc", *WARNINGS, f"-mmcu={core}", "-Os", "-ffreestanding", "-c", "-o", tmp_path / "object.o", source)
+
+
 def test_it_can_be_included_from_cpp(tmp_path: Path) -> None:
     """The headers are C++ as well, as Arduino has it."""
     source = tmp_path / "sketch.cpp"

@@ -2,7 +2,7 @@
 
 uint16_t edge_get16(const uint8_t *bytes)
 {
-    return (uint16_t)(bytes[0] | (uint16_t)(bytes[1] << 8));
+    return (uint16_t)(bytes[0] | (uint16_t)((uint16_t)bytes[1] << 8));
 }
 
 uint32_t edge_get24(const uint8_t *bytes)

@@ -107,7 +107,7 @@ static edge_status on_data(edge_link *link, uint8_t kind, const uint8_t *content
     uint32_t crc;
 
     length = (uint16_t)(length - 6u);
-    if (event ? (uint8_t)(number - link->event - 1u) > 126u : !set(link, WAITING) || number != link->number) {
+    if (event ? (uint8_t)(number - link->event - 1) > 126 : !set(link, WAITING) || number != link->number) {
         link->counters.repeat++;
         edge_tell(link, event | DONE, number, offset + length);
         return EDGE_BUSY;
