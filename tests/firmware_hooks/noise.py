@@ -1,4 +1,4 @@
-"""`python -m tests.firmware_hooks.noise`: the C client asks the reference server thousands of times on a wire with noise.
+"""`python -m tests.firmware_hooks.noise`: the C client asks the reference server thousands of times on a noisy wire.
 
 The wire and its clock are simulated, so minutes of traffic take seconds. Every reply is compared.
 """

@@ -222,8 +222,6 @@ class Server:
         newer = 1 <= (number - incoming.number) % 256 <= 127
         if newer:
             incoming = self._incoming = Incoming(number)
-            self._queue.clear()
-            self._reply = None
         if number != incoming.number or incoming.done or offset < len(incoming.have):
             self.counters["repeat"] += 1
             self._tell(0)
@@ -249,6 +247,9 @@ class Server:
             self._tell(GAP)
             return
         incoming.done = True
+        # it takes back the one before: a client of one request at a time asks again only when it has given that up
+        self._queue.clear()
+        self._reply = None
         self._tell(0)
         self.executed.append(body)
         if self.hold:
