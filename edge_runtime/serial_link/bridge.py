@@ -179,8 +179,16 @@ class Bridge:
                 self._requests[self._link.send(request.line)] = request
 
 
-_threads: dict[str, threading.Thread] = {}
-"""the last one of each port: it may be about to give the port back"""
+class _Turn:
+    """Who may open a port of this process next."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.last: threading.Thread | None = None
+        """it may be about to give the port back"""
+
+
+_turns: dict[str, _Turn] = {}
 
 
 def connect(url: SerialUrl, timeout: float) -> socket.socket:
@@ -191,19 +199,23 @@ def connect(url: SerialUrl, timeout: float) -> socket.socket:
         TimeoutError: nobody answered within `timeout` seconds.
     """
     end = time.monotonic() + timeout
-    before = _threads.pop(url.port, None)
-    if before is not None:
-        before.join(timeout)
-    ours, theirs = socket.socketpair()
+    turn = _turns.setdefault(url.port, _Turn())
+    if not turn.lock.acquire(timeout=timeout):
+        raise TimeoutError(f"another thread of this program is opening {url}")
     try:
-        bridge = Bridge(url, theirs)
-    except BaseException:
-        ours.close()
-        theirs.close()
-        raise
-    thread = threading.Thread(target=bridge.run, daemon=True, name=f"serial link at {url}")
-    _threads[url.port] = thread
-    thread.start()
+        if turn.last is not None:
+            turn.last.join(max(0.0, end - time.monotonic()))
+        ours, theirs = socket.socketpair()
+        try:
+            bridge = Bridge(url, theirs)
+        except BaseException:
+            ours.close()
+            theirs.close()
+            raise
+        turn.last = threading.Thread(target=bridge.run, daemon=True, name=f"serial link at {url}")
+        turn.last.start()
+    finally:
+        turn.lock.release()
     if not bridge.opened_event.wait(max(0.0, end - time.monotonic())):
         ours.close()
         raise TimeoutError(f"no server answered at {url}")

@@ -170,6 +170,10 @@ class ClientLink(Link):
         if not frame.event and sending is not None and sending.number == frame.number:
             # a reply says that its request is complete
             session.sender.finish()
+        receiver = session.receiver
+        if not frame.event and not receiver.event and not receiver.done and receiver.number not in self._waiting:
+            # nobody waits for it any more: whatever of it comes is answered with DONE
+            receiver.finish()
         super()._data(session, frame)
 
     def _is_new(self, frame: Data) -> bool:

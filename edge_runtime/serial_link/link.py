@@ -310,7 +310,8 @@ class Link(ABC):
             if message is not None:
                 sender.begin(message)
                 self.counters.messages_out += 1
-        if self._state_at is not None and self._state_at <= self._now:
+        if self._state_at is not None and (self._state_at <= self._now or not self._credit()):
+            # a reply would say that there is credit
             return self._state(session)
         fragment = sender.fragment(session.epoch, self._server, self._now)
         if fragment is not None and self._state_at is not None and self._reply_says_it(session):

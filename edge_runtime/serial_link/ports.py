@@ -21,6 +21,8 @@ _READ = 4096
 """bytes asked for at once"""
 _HELD = 4096
 """bytes between us and a thread: what lies there cannot be taken back"""
+_ENDING = 1.0
+"""seconds that a thread is given to notice that its port was closed"""
 _INT = struct.Struct("i")
 
 
@@ -97,8 +99,10 @@ class _Behind:
         for each in (self._ours, self._theirs):
             each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _HELD)
         self._ours.setblocking(False)
-        for work in (self._from_port, self._to_port):
-            threading.Thread(target=work, daemon=True, name="serial port").start()
+        works = (self._from_port, self._to_port)
+        self._threads = [threading.Thread(target=work, daemon=True, name="serial port") for work in works]
+        for thread in self._threads:
+            thread.start()
 
     def fileno(self) -> int:
         return self._ours.fileno()
@@ -131,6 +135,9 @@ class _Behind:
             self._ours.shutdown(socket.SHUT_RDWR)
         self._ours.close()
         self._serial.close()
+        for thread in self._threads:
+            thread.join(_ENDING)
+        self._theirs.close()
 
     def _from_port(self) -> None:
         with suppress(Exception):  # whatever a handler of pyserial's raises: the port has gone
@@ -196,7 +203,7 @@ def _why(url: SerialUrl, device: str | None, error: Exception) -> str:
     number = getattr(error, "errno", None)
     if device is not None:
         if number in (errno.EAGAIN, errno.EBUSY):
-            others = ", ".join(map(str, consoles.readers(device))) or "a program of another user"
+            others = ", ".join(map(str, consoles.readers(device))) or "this program itself, or one of another user"
             return f"{device} is taken by {others}; end that first"
         if number == errno.EACCES:
             return f"{device} may not be opened by this user; add it to the group that owns the device (dialout)"

@@ -45,9 +45,6 @@ class Host(Protocol):
     def asked(self, number: int, body: bytes) -> None:
         """A request is there."""
 
-    def too_long(self, number: int) -> None:
-        """A request is longer than this server takes."""
-
     def taken_back(self, number: int) -> None:
         """Nobody wants the reply to a request any more."""
 
@@ -210,7 +207,7 @@ class ServerLink(Link):
         self._enter(number, int.from_bytes(data[-CRC:], "little"))
         self._host.asked(number, data[:-CRC])
 
-    def _enter(self, number: int, bound: int) -> None:
+    def _enter(self, number: int, bound: int, phase: _Phase = _Phase.WAITING) -> None:
         """Take a request into the books, and those out that are too old."""
         allowed = self._welcome.terms.requests if self._welcome is not None else 1
         for other, request in list(self._requests.items()):
@@ -223,7 +220,7 @@ class ServerLink(Link):
             if behind >= MOST_REQUESTS or other == number:
                 del self._requests[other]
                 self._drop(other)
-        self._requests[number] = _Request(bound)
+        self._requests[number] = _Request(bound, phase)
 
     def _drop(self, number: int) -> None:
         """A reply that the client has not fetched for so long is none that it waits for."""
@@ -242,11 +239,10 @@ class ServerLink(Link):
         assert session is not None
         receiver = session.receiver
         if frame.offset + len(frame.piece) > self._own.message:
-            number = receiver.number
+            # no client sends it; a reply could not be bound to what never came whole
             receiver.finish()
-            self._enter(number, 0)
+            self._enter(receiver.number, 0, _Phase.UNWANTED)
             self._say()
-            self._host.too_long(number)
 
     def _cancelled(self, frame: Cancel) -> None:
         request = self._requests.get(frame.number)

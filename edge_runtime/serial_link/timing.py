@@ -25,13 +25,13 @@ class Timing:
     byte: float
     """seconds that a byte takes"""
     frame: int
-    """bytes of the largest frame that the peer takes"""
+    """bytes of the largest frame that may come: the peer may have begun one just before it is asked"""
     pauses: float
     """seconds, both sides' together"""
 
     @classmethod
     def of(cls, baud: int, own: Terms, peer: Terms) -> Timing:
-        return cls(BITS_PER_BYTE / baud, peer.frame, (own.pause + peer.pause) / 1e3)
+        return cls(BITS_PER_BYTE / baud, own.frame, (own.pause + peer.pause) / 1e3)
 
     def acknowledgement(self, on_wire: int) -> float:
         """Seconds by which so many bytes must have been acknowledged."""

@@ -130,9 +130,6 @@ class SerialHost:
             return
         self._ask(number, message, request)
 
-    def too_long(self, number: int) -> None:
-        self._refuse(number, False, TooLong("the request is longer than the server takes; send the text as a stream"))
-
     def taken_back(self, number: int) -> None:
         for name, asked in self._asked.items():
             if asked.number == number and self._session is not None:

@@ -94,10 +94,6 @@ class Echo:
         if not self.silent:
             self.link.reply(number, body[::-1])
 
-    def too_long(self, number: int) -> None:
-        assert self.link is not None
-        self.link.reply(number, b"too long")
-
     def taken_back(self, number: int) -> None:
         assert self.link is not None
         self.link.reply(number, b"taken back")
@@ -193,3 +189,11 @@ class Pair:
             if handle in self.asker.unanswered:
                 return None
         return self.asker.replies.get(handle)
+
+    def ask_until_answered(self, body: bytes, seconds: float = 60.0) -> bytes | None:
+        """As a client does: what a reset took is asked again."""
+        reply = self.ask(body, seconds)
+        while reply is None and self.asker.unanswered:
+            self.asker.unanswered.clear()
+            reply = self.ask(body, seconds)
+        return reply
