@@ -20,7 +20,7 @@ import pytest
 import edge_runtime
 from edge_runtime.errors import InputError, UnknownModel
 from edge_runtime.model import Model
-from edge_runtime.serial_link import compact_replies, compact_requests, fields
+from edge_runtime.serial_link import compact_replies, compact_requests, fields, frames
 from edge_runtime.serial_link.compact_requests import NAMES, TIMES
 from edge_runtime.serial_link.frames import REPLACED, STOPPING, UNKNOWN
 from tests.serial.expected import some, tables
@@ -368,10 +368,47 @@ class TestEnds:
             assert board.ask_compact("health")[0] == 0x99
             assert "found the baud rate" in server.log
 
+    def test_looks_for_another_rate(self, folder: Path) -> None:
+        """With `baud=auto`, where only damage comes, the other rates are listened at."""
+        with ExitStack() as stack:
+            relay = stack.enter_context(Relay(folder))
+            server = stack.enter_context(Server(folder, "--serial", f"{relay.ours}?baud=auto"))
+            with Microcontroller(relay.theirs) as board:
+                board.ask_compact("health")
+            other = stack.enter_context(relay.theirs.open("rb+", buffering=0))
+            for _ in range(20):
+                other.write(b"\0at another rate\0")
+            with server.connect() as wire:
+                while "looking for another baud rate" not in server.log:
+                    request(wire, "health")
+
     def test_echo_is_said(self, folder: Path) -> None:
-        """A port that gives back what is sent is complained of, and nothing else happens."""
+        """A port that gives back what is sent is complained of."""
+        with ExitStack() as stack:
+            relay = stack.enter_context(Relay(folder))
+            server = stack.enter_context(Server(folder, "--serial", str(relay.ours)))
+            other = stack.enter_context(relay.theirs.open("rb+", buffering=0))
+            for _ in range(6):
+                # a frame of no session is answered with RESET, which comes back here
+                other.write(frames.encode(frames.State(9, 0, 0, 0, False)))
+                other.write(other.read(8))
+            with server.connect() as wire:
+                while 'error="echo"} 6' not in request(wire, "metrics"):
+                    pass
+            assert "what is sent comes back" in server.log
+
+    def test_loop(self, folder: Path) -> None:
+        """A port that has no descriptor is served from threads, and harms nothing."""
         with Server(folder, "--serial", "loop://") as server, server.connect() as wire:
             assert request(wire, "health")["state"] == "ready"
+
+    def test_pyserial_is_not_loaded(self) -> None:
+        """Who uses sockets only does not load pyserial."""
+        program = (
+            "import sys, edge_runtime, edge_runtime.server.daemon; edge_runtime.Client('unix:///x');"
+            "assert 'serial' not in sys.modules and 'edge_runtime.serial_link' not in sys.modules"
+        )
+        subprocess.run([sys.executable, "-c", program], check=True)
 
     @pytest.mark.parametrize(
         ("url", "said"),
