@@ -5,7 +5,7 @@ The same bits on every machine (`exact`), because a conversion's decisions follo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,10 +57,8 @@ class Execution:
         graph = self._graph
         values: dict[Tensor, NDArray[Any]] = {t: inputs[t.name] for t in graph.inputs}
         kept = set(graph.outputs)
-        operations = _EVALUATE if evaluate is None else {**_EVALUATE, **evaluate}
         for index, operator in enumerate(graph.operators):
-            arguments = [self._constants[t] if t in self._constants else values[t] for t in operator.inputs]
-            results = operations[operator.op](operator, *arguments)
+            results = self.compute(operator, [values.get(t) for t in operator.inputs], evaluate or {})
             for tensor, result in zip(operator.outputs, results, strict=True):
                 value = result
                 if value.dtype == np.float32:
@@ -73,6 +71,14 @@ class Execution:
                 if self._last_use[tensor] == index and tensor not in kept:
                     values.pop(tensor, None)
         return {t.name: values[t] for t in graph.outputs}
+
+    def compute(
+        self, operator: Operator, operands: Sequence[NDArray[Any] | None], evaluate: Mapping[Op, Evaluation]
+    ) -> tuple[NDArray[Any], ...]:
+        """What one operator gives; its constants are the graph's, whatever stands in their places."""
+        pairs = zip(operator.inputs, operands, strict=True)
+        arguments = [self._constants.get(t, operand) for t, operand in pairs]
+        return evaluate.get(operator.op, _EVALUATE[operator.op])(operator, *arguments)
 
 
 Evaluation = Callable[..., tuple[NDArray[Any], ...]]

@@ -7,7 +7,7 @@ fixed-point numbers, each in its own way, so a result may differ by one step her
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,12 @@ class Simulation:
     def run(self, inputs: Mapping[str, NDArray[np.int32]], observe: Observer | None = None) -> dict[str, Array]:
         """As `Execution.run`, every value being one that the integers can say."""
         return self._execution.run(inputs, observe, self._evaluate, self._put_on_grid)
+
+    def compute(self, operator: Operator, operands: Sequence[NDArray[Any] | None]) -> list[Array]:
+        """What one operator gives; its constants are the graph's, whatever stands in their places."""
+        results = self._execution.compute(operator, operands, self._evaluate)
+        pairs = zip(operator.outputs, results, strict=True)
+        return [self._put_on_grid(operator, t, r) if r.dtype == np.float32 else r for t, r in pairs]
 
     def _put_on_grid(self, operator: Operator, tensor: Tensor, value: Array) -> Array:
         return value if operator.op in ON_GRID else on_grid(value, self.scales[tensor])
