@@ -34,7 +34,7 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
     inverse = np.array([exact.mean(np.square(seen[f"{n}.inverse_deviation"].sample()))[0] for n in norms])
     centred, normalised = (np.stack([_extent(seen[f"{n}.{t}"]) for n in norms]) for t in ("centred", "normalised"))
     centred *= np.sqrt(inverse)[:, None]
-    scales = np.sqrt(centred * normalised)
+    scales = _usable(np.sqrt(centred * normalised))
     tiers = _choose_tiers(centred, normalised, scales, blocks)
     steps = dict(zip(norms, _scale_steps(scales, tiers), strict=True))
     factors = dict(zip(norms, _factors(normalised, scales, tiers), strict=True))
@@ -67,6 +67,19 @@ def _extent(seen: Observation) -> Array:
     return np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high))
 
 
+def _usable(scales: Array) -> Array:
+    """[norms, channels] with channels that (nearly) always stay at the mean treated like quiet ones."""
+    result: Array = np.maximum(scales, _middle(scales) / (1 << MOST_STEPS // STEPS_PER_OCTAVE)).astype(scales.dtype)
+    return result
+
+
+def _middle(values: Array) -> Array:
+    """[norms, channels] → [norms, 1], never 0."""
+    middle = np.median(values, axis=1, keepdims=True)
+    result: Array = np.where(middle > 0, middle, 1).astype(values.dtype)
+    return result
+
+
 def _choose_tiers(centred: Array, normalised: Array, scales: Array, blocks: int) -> tuple[NDArray[np.int64], ...]:
     """Which channels to take out: those that need a fine scale after the LayerNorm and a coarse one before it.
 
@@ -79,8 +92,7 @@ def _choose_tiers(centred: Array, normalised: Array, scales: Array, blocks: int)
         No tier, or one of ascending channels.
     """
     before, after = centred / scales, normalised / scales
-    standing_out = np.square(before / np.median(before, axis=1, keepdims=True))
-    standing_out += np.square(after / np.median(after, axis=1, keepdims=True))
+    standing_out = np.square(before / _middle(before)) + np.square(after / _middle(after))
     size = centred.shape[1] // blocks
     order = np.argsort(-exact.total(standing_out, axis=0).reshape(blocks, size), axis=1, kind="stable")
     order += np.arange(blocks)[:, None] * size

@@ -117,3 +117,15 @@ def test_even_channels_stay_together() -> None:
     assert planning._choose_tiers(extents, extents, extents, 1) == ()
     for steps in planning._scale_steps(extents, ()):
         assert np.abs(steps).max() <= 8
+
+
+@pytest.mark.parametrize("dead", [1, 20, 24])
+def test_dead_channels_are_planned_for(dead: int) -> None:
+    """Channels that never leave the mean, a few or all, get scales like quiet ones; none is taken out for it."""
+    extents = np.full((5, 24), 3.0, np.float32)
+    extents[:, :dead] = 0
+    scales = planning._usable(extents)
+    assert (scales > 0).all()
+    assert planning._choose_tiers(extents, extents, scales, 1) == ()
+    for steps in planning._scale_steps(scales, ()):
+        assert np.abs(steps).max() <= planning.MOST_STEPS
