@@ -69,9 +69,9 @@ class Trainer:
         return tokenizer
 
 
-def sentiment(trainer: Trainer, folder: Path, count: int = SENTIMENT_TEXTS) -> None:
-    """BertForSequenceClassification on `count` texts of SST-2."""
-    texts = random.Random(trainer.seed).sample(corpora.sentiment()[0], count)
+def sentiment(trainer: Trainer, folder: Path) -> None:
+    """BertForSequenceClassification on SST-2."""
+    texts = random.Random(trainer.seed).sample(corpora.sentiment()[0], SENTIMENT_TEXTS)
     labels = Labels(("negative", "positive"), ())
     model = transformers.BertForSequenceClassification.from_pretrained(
         trainer.minilm, num_labels=len(labels.intents), id2label=dict(enumerate(labels.intents))

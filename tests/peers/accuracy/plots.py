@@ -81,7 +81,7 @@ def _sizes(points: Iterable[dict[str, Any]], path: Path) -> None:
     sizes = sorted(found["cosine_mean"])
     axes.set_xscale("log", base=2)
     axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.set_xlabel("texts calibrated on (dots: ten draws; lines: their median)")
+    axes.set_xlabel("texts calibrated on (dots: draws; lines: their median)")
     axes.set_ylabel("cosine to float32")
     axes.legend(loc="lower right", frameon=False)
     _save(figure, path)

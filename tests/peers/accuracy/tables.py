@@ -121,7 +121,7 @@ def ablation(results: Results) -> str:
 
 
 def cost(results: Results) -> str:
-    """Time by length, as a multiple of the naive graph's: median, and the 10th and 90th percentile of the rounds."""
+    """Time by length, and as a multiple of the naive graph's."""
     found = {(r["model"], r["tokens"]): r for r in results.content["cost"]}
     models, lengths = (list(dict.fromkeys(key[place] for key in found)) for place in (0, 1))
     rows = []
@@ -129,10 +129,8 @@ def cost(results: Results) -> str:
         cells = []
         for length in lengths:
             r = found[model, length]
-            spread = (
-                "" if model == models[0] else f": {r['ratio']:.2f} ({r['ratio 10 %']:.2f} to {r['ratio 90 %']:.2f})"
-            )
-            cells.append(f"{r['ms']:.2f} ms{spread}")
+            ratio = "" if model == models[0] else f": {r['ratio']:.2f}"
+            cells.append(f"{r['ms']:.2f} ms{ratio}")
         rows.append([model, *cells])
     return _table(["", *(f"{length} tokens" for length in lengths)], rows)
 
