@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from converter.errors import CalibrationError
-from converter.execution import execute
+from converter.execution import Execution
 from converter.graph import Graph, Op, Rule, Tensor
 from converter.network import Array, Network
 from converter.quantisation import Range
@@ -84,9 +84,14 @@ class Observation:
     channel_high: Array | None = None
     values: list[Array] = field(default_factory=list)
     """a regular sample"""
+    weights: list[Array] = field(default_factory=list)
+    """how much an error in each of them counts; empty: all alike"""
 
     def sample(self) -> Array:
         return np.concatenate(self.values) if self.values else np.zeros(1, np.float32)
+
+    def weight(self) -> Array:
+        return np.concatenate(self.weights) if self.weights else np.ones(len(self.sample()), np.float32)
 
 
 def observe(
@@ -99,6 +104,8 @@ def observe(
     tokens = sum(s["ids"].shape[1] for s in samples)
     result: dict[Tensor, Observation] = {}
     generator = np.random.default_rng(0)
+    inverse_of = _inverse_deviations(graph)
+    waiting: dict[Tensor, list[tuple[Observation, NDArray[np.int64]]]] = {}
 
     def see(tensor: Tensor, value: Array) -> None:
         seen = result.setdefault(tensor, Observation())
@@ -109,13 +116,40 @@ def observe(
             seen.channel_low = low if seen.channel_low is None else np.minimum(seen.channel_low, low)
             seen.channel_high = high if seen.channel_high is None else np.maximum(seen.channel_high, high)
         share = max(1, int(np.ceil(KEPT_VALUES * flat.shape[0] / tokens)))
-        few = flat.size <= share
-        seen.values.append(flat.ravel().copy() if few else flat.ravel()[generator.integers(0, flat.size, share)])
+        places = np.arange(flat.size) if flat.size <= share else generator.integers(0, flat.size, share)
+        seen.values.append(flat.ravel()[places])
+        if tensor in inverse_of:
+            waiting.setdefault(inverse_of[tensor], []).append((seen, places // flat.shape[1]))
+        for observation, tokens_of in waiting.pop(tensor, ()):
+            observation.weights.append(flat[tokens_of, 0])
 
+    execution = Execution(graph)
     for sample in samples:
-        execute(graph, sample, see)
+        execution.run(sample, see)
         if progress is not None:
             progress()
+    return result
+
+
+def _inverse_deviations(graph: Graph) -> dict[Tensor, Tensor]:
+    """For what is added up in front of a LayerNorm: the inverse deviation that it will be multiplied by.
+
+    An error in it counts by that number of its token: a token whose channels are all large has its errors made small.
+    (By the square in theory; but then those few tokens, at which all others look in attention, are cut too much.)
+    """
+    producer = {t: o for o in graph.operators for t in o.outputs}
+    result: dict[Tensor, Tensor] = {}
+    for operator in graph.operators:
+        if operator.op is Op.INVERSE_DEVIATION:
+            open_ends = list(operator.inputs)
+            while open_ends:
+                tensor = open_ends.pop()
+                if tensor.constant is not None or tensor in result:
+                    continue
+                made_by = producer[tensor]
+                result[tensor] = operator.outputs[0]
+                if made_by.op in (Op.ADD, Op.SUBTRACT, Op.CONCAT) or (tensor in operator.inputs):
+                    open_ends += made_by.inputs
     return result
 
 
@@ -138,26 +172,27 @@ def choose_ranges(graph: Graph, observations: dict[Tensor, Observation]) -> dict
             ranges[key] = Range(low, high)
             continue
         values = np.concatenate([np.clip(o.sample(), *t.bounds) for t, o in seen])
-        ranges[key] = _least_error(values, low, high, key.rule in (Rule.SYMMETRIC, Rule.TABLE))
+        weights = np.concatenate([o.weight() for _, o in seen])
+        ranges[key] = _least_error(values, weights, low, high, key.rule in (Rule.SYMMETRIC, Rule.TABLE))
     return ranges
 
 
 def _of_constant(value: NDArray[np.float32] | NDArray[np.int32]) -> Observation:
     flat = np.asarray(value, np.float32).ravel()
     step = max(1, flat.size // (4 * KEPT_VALUES))
-    return Observation(float(flat.min()), float(flat.max()), values=[flat[::step]])
+    return Observation(float(flat.min()), float(flat.max()), values=[flat[::step].copy()])
 
 
-def _least_error(values: Array, low: float, high: float, is_symmetric: bool) -> Range:
-    """Cut where the sum of squared rounding and cutting errors is least."""
+def _least_error(values: Array, weights: Array, low: float, high: float, is_symmetric: bool) -> Range:
+    """Cut where the weighted sum of squared rounding and cutting errors is least."""
     if is_symmetric:
         top = max(abs(low), abs(high))
-        tail = _Tail(np.abs(values))
+        tail = _Tail(np.abs(values), weights)
         tops = top * CUTS
         best = float(tops[np.argmin(tail.cut(tops) + (tops / 127) ** 2 / 12)])
         return Range(-best, best)
     low, high = min(low, 0.0), max(high, 0.0)
-    above, below = _Tail(values), _Tail(-values)
+    above, below = _Tail(values, weights), _Tail(-values, weights)
     for _ in range(2):
         highs = high * CUTS
         high = float(highs[np.argmin(above.cut(highs) + ((highs - low) / 255) ** 2 / 12)])
@@ -169,13 +204,18 @@ def _least_error(values: Array, low: float, high: float, is_symmetric: bool) -> 
 class _Tail:
     """What cutting values from above costs."""
 
-    def __init__(self, values: Array) -> None:
-        self._values = np.sort(values.astype(np.float64))[::-1]
-        self._sums = np.concatenate([[0], np.cumsum(self._values)])
-        self._squares = np.concatenate([[0], np.cumsum(self._values**2)])
+    def __init__(self, values: Array, weights: Array) -> None:
+        order = np.argsort(-values, kind="stable")
+        self._values = values[order].astype(np.float64)
+        weight = weights[order].astype(np.float64)
+        # cumsum adds up one after the other: the same on every machine
+        self._weights = np.concatenate([[0], np.cumsum(weight)])
+        self._sums = np.concatenate([[0], np.cumsum(weight * self._values)])
+        self._squares = np.concatenate([[0], np.cumsum(weight * np.square(self._values))])
 
     def cut(self, tops: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean squared error of min(values, top) for each of `tops`."""
         n = np.searchsorted(-self._values, -tops)
-        error: NDArray[np.float64] = self._squares[n] - 2 * tops * self._sums[n] + n * tops**2
-        return error / len(self._values)
+        error: NDArray[np.float64] = self._squares[n] - 2 * tops * self._sums[n] + np.square(tops) * self._weights[n]
+        error /= self._weights[-1]
+        return error

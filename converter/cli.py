@@ -14,6 +14,7 @@ import click
 from edge_runtime import __version__
 
 if TYPE_CHECKING:
+    from converter.arrangement import Effort
     from converter.conversion import Report
     from converter.evaluation import Evaluation
     from converter.inspection import Inspection
@@ -53,10 +54,23 @@ def main() -> None:
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
 @click.option("--calibration", type=_FILE, help="Texts like those the model will see, one a line.")
 @click.option("--name", help="The model's name.  [default: the output's file name]")
+@click.option(
+    "--effort",
+    type=click.Choice(["fast", "best"]),
+    default="best",
+    show_default=True,
+    help="fast takes half the time, best is a little more accurate.",
+)
 @_heads
 @_json
 def convert(
-    checkpoint: Path, output: Path, calibration: Path | None, name: str | None, heads: tuple[str, ...], as_json: bool
+    checkpoint: Path,
+    output: Path,
+    calibration: Path | None,
+    name: str | None,
+    effort: Effort,
+    heads: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Convert CHECKPOINT, a Hugging Face folder, into one fully-integer .tflite file."""
     with _reported():
@@ -64,7 +78,13 @@ def convert(
 
         with _progress() as progress:
             report = run(
-                checkpoint, output, calibration=calibration, heads=list(heads) or None, name=name, progress=progress
+                checkpoint,
+                output,
+                calibration=calibration,
+                heads=list(heads) or None,
+                name=name,
+                effort=effort,
+                progress=progress,
             )
     if as_json:
         _dump(report.to_json())
@@ -183,13 +203,14 @@ def _counts(counts: dict[str, int]) -> str:
 
 def _show_report(report: Report) -> None:
     _show_inspection(report.inspection)
+    from converter.verdict import describe
+
     click.echo(f"{'calibration':24}{report.calibration_texts} texts, {report.calibration_tokens} tokens")
-    for name, score in report.accuracy.get("heads", {}).items():
-        same = f", same label {score['agreement']:.1%}" if "agreement" in score else ""
-        click.echo(
-            f"{'against float32':24}{name}: cosine mean {score['cosine_mean']:.4f}, worst {score['cosine_worst']:.4f}"
-            f"{same} on {report.accuracy['texts']} texts held out"
-        )
+    click.echo(f"{'effort':24}{report.effort}")
+    for line in describe(report.accuracy):
+        click.echo(f"{'accuracy':24}{line}")
+    for warning in report.warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _show_evaluation(result: Evaluation) -> None:

@@ -6,30 +6,27 @@ import hashlib
 import json
 import os
 import re
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from converter import card, checkpoint, encoder, evaluation, flatbuffer, inspection, model_file, planning
-from converter.calibration import LONGEST, MOST_TEXTS, choose_ranges, default_texts, encode, observe, read_texts
-from converter.errors import CalibrationError, FormatError
+from converter import card, checkpoint, evaluation, flatbuffer, inspection, model_file, trained, verdict
+from converter.arrangement import EFFORTS, Effort, Progress, arrange, follow
+from converter.calibration import LONGEST, MOST_TEXTS, default_texts, encode, read_texts
+from converter.errors import CalibrationError, ConverterError, FormatError
 from converter.inspection import Inspection
-from converter.network import Network
 from converter.plan import Plan
-from converter.quantisation import quantise
 from edge_runtime.manifest import NAME
 
 HELD_OUT = 8
 """one text in so many is not calibrated on but measured with …"""
 MOST_HELD_OUT = 32
 """… up to this many"""
-
-Progress = Callable[[str, int, int], None]
-"""stage, steps done, steps"""
+TRAINED = "trained"
+"""in place of an effort: the checkpoint says how it is to be quantised"""
 
 
 @dataclass(frozen=True)
@@ -37,8 +34,12 @@ class Report:
     """What came of a conversion."""
 
     inspection: Inspection
+    effort: str
+    """that was asked for, or `trained`: the checkpoint says how it is to be quantised"""
     accuracy: dict[str, Any]
-    """on held-out calibration text; empty where there was too little"""
+    """on held-out calibration text, as the file's manifest has it; empty where there was too little"""
+    warnings: list[str]
+    """sentences: what is not as good as it should be, and what to do"""
     calibration_texts: int
     calibration_tokens: int
     outlier_channels: list[list[int]]
@@ -56,6 +57,7 @@ def convert(
     calibration: str | os.PathLike[str] | None = None,
     heads: Sequence[str] | None = None,
     name: str | None = None,
+    effort: Effort = "best",
     progress: Progress | None = None,
 ) -> Report:
     """Turn a checkpoint folder into one fully-integer model file.
@@ -67,6 +69,8 @@ def convert(
             hundred lines like those that the model will see are enough.
         heads: which heads of a base model to make (`converter.checkpoint.read`).
         name: the model's name in its manifest: letters, digits and `._-`; made from the output's file name by default.
+        effort: `fast`, or `best` (about twice the time), which rounds weights with an eye on what the layers compute.
+            A checkpoint trained with `--quantisation-aware` brings its own ranges and needs neither.
         progress: called as the work goes on.
 
     Raises:
@@ -78,14 +82,22 @@ def convert(
     checked = _name(output.stem) if name is None else name
     if not NAME.fullmatch(checked):
         raise FormatError(f"{name!r} is no model's name: use up to 100 letters, digits, '.', '_' and '-'")
+    if effort not in EFFORTS:
+        raise ConverterError(f"there is no effort {effort!r}: choose one of {', '.join(EFFORTS)}")
     if not output.parent.is_dir():
         raise FormatError(f"{output} cannot be written: there is no folder {output.parent}")
     with threadpool_limits(limits=1, user_api="blas"):
-        return _convert(source, output, texts, heads, checked, progress or (lambda *_: None))
+        return _convert(source, output, texts, heads, checked, effort, progress or (lambda *_: None))
 
 
 def _convert(
-    source: Path, output: Path, calibration: Path | None, heads: Sequence[str] | None, name: str, say: Progress
+    source: Path,
+    output: Path,
+    calibration: Path | None,
+    heads: Sequence[str] | None,
+    name: str,
+    effort: Effort,
+    say: Progress,
 ) -> Report:
     say("checkpoint", 0, 1)
     network = checkpoint.read(source, heads)
@@ -96,22 +108,19 @@ def _convert(
     tokens = sum(s["ids"].shape[1] for s in samples)
     if not samples:
         raise CalibrationError("the tokenizer finds no token in the calibration text")
-
-    def step(stage: str) -> Callable[[], None]:
-        done = iter(range(1, len(samples) + 1))
-        return lambda: say(stage, next(done), len(samples))
-
-    plain = encoder.build(network)
-    seen = {t.name: o for t, o in observe(plain, samples, step("planning")).items()}
-    plan = planning.choose_plan(network.encoder, seen)
-    graph = encoder.build(network, plan)
-    ranges = choose_ranges(graph, observe(graph, samples, step("calibration")))
-    say("quantisation", 0, 1)
-    integers = quantise(graph, ranges)
-    say("quantisation", 1, 1)
-    content = flatbuffer.write(integers, name)
+    # other heads than the checkpoint's own were not trained
+    settled = trained.read(source) if heads is None else None
+    if settled is None:
+        done: str = effort
+        arranged = arrange(network, samples, effort, say)
+    else:
+        done = TRAINED
+        arranged = follow(network, settled.plan, settled.ranges, say)
+    content = flatbuffer.write(arranged.integers, name)
+    plan = arranged.plan
     quantisation = {
         "scheme": "int8 activations, one scale a tensor; int8 weights, one scale an output channel; int32 biases",
+        "effort": done,
         "calibration": {
             "texts": len(samples),
             "tokens": tokens,
@@ -120,24 +129,31 @@ def _convert(
         "outlier_channels": [t.tolist() for t in plan.tiers],
         "overflow_neurons": _overflow_neurons(plan),
     }
-
-    def write(path: Path, accuracy: dict[str, Any]) -> None:
-        manifest = model_file.manifest(
-            network, integers, content, name=name, quantisation=quantisation, accuracy=accuracy
-        )
-        entries = {
-            model_file.MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1),
-            model_file.TOKENIZER: network.tokenizer,
-            model_file.CARD: card.write(manifest, network.details),
-            model_file.PLAN: json.dumps(plan.to_json()),
-        }
-        model_file.write(path, model_file.assemble(content, entries))
-
-    accuracy = _measure(network, held_out, write, say) if held_out else {}
-    write(output, accuracy)
+    accuracy: dict[str, Any] = {}
+    if held_out:
+        scores = evaluation.simulate(network, arranged, held_out, lambda done, of: say("evaluation", done, of))
+        accuracy = {"texts": len(held_out), "heads": evaluation.summary(scores)}
+    about = model_file.manifest(
+        network, arranged.integers, content, name=name, quantisation=quantisation, accuracy=accuracy
+    )
+    entries = {
+        model_file.MANIFEST: json.dumps(about, ensure_ascii=False, indent=1),
+        model_file.TOKENIZER: network.tokenizer,
+        model_file.CARD: card.write(about, network.details),
+        model_file.PLAN: json.dumps(plan.to_json()),
+    }
+    model_file.write(output, model_file.assemble(content, entries))
     say("report", 0, 1)
-    tiers = [t.tolist() for t in plan.tiers]
-    report = Report(inspection.inspect(output), accuracy, len(samples), tokens, tiers, _overflow_neurons(plan))
+    report = Report(
+        inspection=inspection.inspect(output),
+        effort=done,
+        accuracy=accuracy,
+        warnings=verdict.warnings(accuracy, done),
+        calibration_texts=len(samples),
+        calibration_tokens=tokens,
+        outlier_channels=[t.tolist() for t in plan.tiers],
+        overflow_neurons=_overflow_neurons(plan),
+    )
     say("report", 1, 1)
     return report
 
@@ -154,18 +170,6 @@ def split(lines: Sequence[str]) -> tuple[list[str], list[str]]:
     held_out = list(lines[::HELD_OUT])[:MOST_HELD_OUT]
     chosen = set(held_out)
     return [line for line in lines if line not in chosen][:MOST_TEXTS], held_out
-
-
-def _measure(
-    network: Network, texts: list[str], write: Callable[[Path, dict[str, Any]], None], say: Progress
-) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.tflite"
-        write(path, {})
-        result = evaluation.evaluate(
-            path, network, texts, tensors=False, progress=lambda done, steps: say("evaluation", done, steps)
-        )
-    return {"texts": len(texts), "heads": evaluation.summary(result.heads)}
 
 
 def _overflow_neurons(plan: Plan) -> int:

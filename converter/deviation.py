@@ -12,7 +12,6 @@ Every tensor after the first step has a few numbers per token, so all this costs
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +19,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from converter import exact
 from converter.integer import IntegerTensor, Quantisation
 
 STEPS = 48
@@ -30,6 +30,8 @@ SPREAD = 16.0
 MOST_STRETCHES = 6
 ROUNDABLE = 64
 """a weight so large may be rounded: that is off by less than 1 %"""
+LARGEST = 2.0**31 - 1
+"""of an int32"""
 MARGIN = 2.0
 """how far beyond the calibrated sums of squares the table reaches"""
 
@@ -50,12 +52,15 @@ class Index:
     @classmethod
     def spanning(cls, least: float, most: float) -> Index:
         """For sums from `least` to `most` with some margin beyond both."""
-        most = min(max(most * MARGIN, STEPS), 2.0**31 - 1)
+        most = min(max(most * MARGIN, STEPS), LARGEST)
         least = max(least / MARGIN, most / SPREAD**MOST_STRETCHES, 1.0)
-        stretches = max(1, math.ceil(math.log(most / least) / math.log(SPREAD)))
-        ends = [least * (most / least) ** (i / stretches) for i in range(stretches + 1)]
-        steps = [max(1, int(low / STEPS)) for low in ends[:-1]]
-        return cls(np.array([int(high) for high in ends[1:]], np.int64), np.array(steps, np.int64))
+        stretches = 1
+        while SPREAD**stretches < most / least:
+            stretches += 1
+        logarithm = exact.logarithm(np.array(most / least))
+        ends = least * exact.exponential(logarithm * (np.arange(stretches + 1) / stretches))
+        ends[-1] = most
+        return cls(ends[1:].astype(np.int64), np.maximum(1, (ends[:-1] / STEPS).astype(np.int64)))
 
     def __call__(self, sums: NDArray[np.int64]) -> NDArray[np.int64]:
         index: NDArray[np.int64] = (np.minimum(sums[..., None], self.caps) // self.steps).sum(axis=-1)
@@ -72,7 +77,56 @@ class Index:
         np.minimum.at(low, index, starts)
         np.maximum.at(high, index, ends)
         known = np.flatnonzero(np.isfinite(low))
-        return np.interp(np.arange(len(low)), known, (low[known] + high[known]) / 2)
+        middle = (low[known] + high[known]) / 2
+        places = np.arange(len(low))
+        right = np.minimum(np.searchsorted(known, places), len(known) - 1)
+        left = np.maximum(right - 1, 0)
+        share = np.clip((places - known[left]) / np.maximum(known[right] - known[left], 1), 0, 1)
+        table: NDArray[np.float64] = middle[left] + share * (middle[right] - middle[left])
+        return table
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """From centred integers to the inverse deviation of their token."""
+
+    weights: tuple[int, ...]
+    """what the sum of squares of each input counts …"""
+    divisor: int
+    """… before it is divided by this"""
+    index: Index
+    inverse: NDArray[np.float64]
+    """[largest index + 1]"""
+
+    @classmethod
+    def of(cls, centred: Sequence[tuple[float, int]], *, low: float, high: float, count: int, epsilon: float) -> Lookup:
+        """`centred`: scale and width of each input, the squares of the scales whole multiples of the first's;
+        low, high: calibrated range of the inverse deviation.
+        """
+        unit = centred[0][0] * centred[0][0]
+        weights = tuple(round(scale * scale / unit) for scale, _ in centred)
+        # squares are at most 128², and their weighted sum must stay below 2³¹
+        divisor = sum(width * 128 * 128 * w for (_, width), w in zip(centred, weights, strict=True)) // 2**31 + 1
+        unit *= divisor
+        index = Index.spanning(*(count * (1 / (r * r) - epsilon) / unit for r in (high, low)))
+        return cls(weights, divisor, index, 1 / np.sqrt(index.table() * unit / count + epsilon))
+
+    def is_rounded(self, part: int) -> bool:
+        """Whether the input's weight is divided and rounded, rather than its sum."""
+        return self.weights[part] >= ROUNDABLE * self.divisor
+
+    def factor(self, part: int) -> int:
+        return round(self.weights[part] / self.divisor) if self.is_rounded(part) else self.weights[part]
+
+    def __call__(self, centred: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """The integers [..., C] of each input → [..., 1]."""
+        total = np.zeros((*centred[0].shape[:-1], 1), np.int64)
+        for i, x in enumerate(centred):
+            # sums of squared integers are exact in float64
+            squares = np.square(x).sum(axis=-1, keepdims=True).astype(np.int64) * self.factor(i)
+            total += squares if self.divisor == 1 or self.is_rounded(i) else squares // self.divisor
+        result: NDArray[np.float64] = self.inverse[self.index(total[..., 0])][..., None]
+        return result
 
 
 def lower(
@@ -100,17 +154,17 @@ def lower(
         factors: one for each tensor of outliers.
     """
     build = _Builder(emit, outputs[0].name)
-    squares, unit = _sum_of_squares(build, inputs)
-    index_of = Index.spanning(*(count * (1 / r**2 - epsilon) / unit for r in (high, low)))
-    stretches = len(index_of.caps)
-    capped = build.apply("MINIMUM", "capped", squares, build.integers("caps", *index_of.caps), stretches)
-    index = build.apply("FLOOR_DIV", "index", capped, build.integers("steps", *index_of.steps), stretches)
+    centred = [(_scale(x), x.shape[-1]) for x in inputs]
+    lookup = Lookup.of(centred, low=low, high=high, count=count, epsilon=epsilon)
+    squares = _sum_of_squares(build, inputs, lookup)
+    stretches = len(lookup.index.caps)
+    capped = build.apply("MINIMUM", "capped", squares, build.integers("caps", *lookup.index.caps), stretches)
+    index = build.apply("FLOOR_DIV", "index", capped, build.integers("steps", *lookup.index.steps), stretches)
     if stretches > 1:
         index = build.apply("SUM", "index.total", index, build.integers("index.axis", 3))
-    inverse = 1 / np.sqrt(index_of.table() * unit / count + epsilon)
     for out, factor in zip(outputs, (1.0, *factors), strict=True):
         q = _quantisation(out)
-        table = np.clip(np.rint(inverse / factor / q.scale[0]) + q.zero_point, -128, 127).astype(np.int8)
+        table = np.clip(np.rint(lookup.inverse / factor / q.scale[0]) + q.zero_point, -128, 127).astype(np.int8)
         emit("GATHER", [IntegerTensor(f"{out.name}.table", table.shape, "int8", q, table), index], [out])
 
 
@@ -131,27 +185,22 @@ class _Builder:
         return out
 
 
-def _sum_of_squares(build: _Builder, inputs: list[IntegerTensor]) -> tuple[IntegerTensor, float]:
-    """→ int32 [1, S, 1, 1] over the channels of all inputs, and the real number that 1 stands for."""
-    unit = _scale(inputs[0]) ** 2
-    weights = [round(_scale(x) ** 2 / unit) for x in inputs]
-    # squares are at most 128², and their weighted sum must stay below 2³¹
-    divisor = sum(x.shape[-1] * 128**2 * w for x, w in zip(inputs, weights, strict=True)) // 2**31 + 1
+def _sum_of_squares(build: _Builder, inputs: list[IntegerTensor], lookup: Lookup) -> IntegerTensor:
+    """→ int32 [1, S, 1, 1] over the channels of all inputs."""
     parts = []
-    for i, (x, weight) in enumerate(zip(inputs, weights, strict=True)):
+    for i, x in enumerate(inputs):
         name = f"squares.{i}"
         part = build.apply("BATCH_MATMUL", name, x, x)
-        rounded = weight >= ROUNDABLE * divisor
-        factor = round(weight / divisor) if rounded else weight
-        if factor > 1:
-            part = build.apply("MUL", f"{name}.weighted", part, build.integers(f"{name}.weight", factor))
-        if divisor > 1 and not rounded:
-            part = build.apply("FLOOR_DIV", f"{name}.divided", part, build.integers(f"{name}.divisor", divisor))
+        if lookup.factor(i) > 1:
+            part = build.apply("MUL", f"{name}.weighted", part, build.integers(f"{name}.weight", lookup.factor(i)))
+        if lookup.divisor > 1 and not lookup.is_rounded(i):
+            divisor = build.integers(f"{name}.divisor", lookup.divisor)
+            part = build.apply("FLOOR_DIV", f"{name}.divided", part, divisor)
         parts.append(part)
     total = parts[0]
     for i, part in enumerate(parts[1:], 1):
         total = build.apply("ADD", f"squares.{i}.total", total, part)
-    return total, unit * divisor
+    return total
 
 
 def _quantisation(tensor: IntegerTensor) -> Quantisation:

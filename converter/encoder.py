@@ -6,8 +6,8 @@ Differences to the textbook form, all exact (docs/quantisation.md has the reason
 - The key bias is dropped (softmax does not see it), the value bias goes through the output layer into that layer's
   bias, and 1/√d into the query weights.
 - A sequence is run at its exact length, so there is no mask.
-- What `plan` asks for: outlier channels on tensors of their own, hidden neurons cut at a ceiling with a side path
-  for the rest, balanced queries, keys and values.
+- What `plan` asks for: channels of the residual stream divided by scales of their own, outlier channels on tensors of
+  their own, hidden neurons cut at a ceiling with a side path for the rest, balanced queries, keys and values.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Features:
 
     name: str
     parts: list[Tensor]
-    """[…, main channels] n of those channels, and for each tier of outliers [… , channels] n / factor"""
+    """[…, main channels], and for each tier of outliers [… , channels]: n of those channels, divided by `scales`"""
     channels: list[NDArray[np.int64]]
     """of each part"""
-    factors: Sequence[float]
-    """of each tier"""
+    scales: list[Array]
+    """of each part's channels"""
     gamma: Array
     beta: Array
     _operands: dict[int, list[Operand]] = field(default_factory=dict)
@@ -48,12 +48,12 @@ class Features:
             suffix = "" if groups == 1 else f".of{groups}"
             pieces = [graph.split(f"{part.name}{suffix}", part, groups) for part in self.parts]
             channels = [np.split(c, groups) for c in self.channels]
-            factors = zip(self.channels, (1.0, *self.factors), strict=True)
-            scale = np.concatenate([np.full(len(c) // groups, f, np.float32) for c, f in factors])
+            scales = [np.split(s, groups) for s in self.scales]
             self._operands[groups] = []
             for g in range(groups):
                 tensor = graph.concat(f"{self.name}.joined{suffix}{suffix_of(g, groups)}", [p[g] for p in pieces])
                 held = np.concatenate([c[g] for c in channels])
+                scale = np.concatenate([s[g] for s in scales])
                 self._operands[groups].append(Operand(tensor, held, self.gamma[held] * scale))
         return self._operands[groups]
 
@@ -80,23 +80,31 @@ def _embeddings(graph: Graph, encoder: Encoder, plan: Plan) -> Features:
     word_rows = graph.reshape("ids.column", graph.input("ids"), (1, S, 1))
     position_rows = graph.reshape("positions.column", graph.input("positions"), (1, S, 1))
 
-    def embed(suffix: str, channels: NDArray[np.int64]) -> Tensor:
-        words = graph.gather(f"embeddings.words{suffix}", encoder.word_embeddings[:, channels], word_rows)
-        places = graph.gather(f"embeddings.positions{suffix}", positions[:, channels], position_rows)
+    def embed(suffix: str, channels: NDArray[np.int64], scale: Array) -> Tensor:
+        words = graph.gather(f"embeddings.words{suffix}", encoder.word_embeddings[:, channels] / scale, word_rows)
+        places = graph.gather(f"embeddings.positions{suffix}", positions[:, channels] / scale, position_rows)
         return graph.binary(Op.ADD, f"embeddings.sum{suffix}", words, places)
 
     outliers = np.concatenate([np.empty(0, np.int64), *plan.tiers])
     channels = [np.setdiff1d(np.arange(encoder.hidden_size), outliers), *plan.tiers]
-    sums = [embed(_tier(i), c) for i, c in enumerate(channels)]
-    return _normalise(graph, "embeddings", sums, channels, encoder.embedding_norm, plan.embedding_factors)
+    scales = _scales(channels, plan.embedding_scales)
+    sums = [embed(_tier(i), c, s) for i, (c, s) in enumerate(zip(channels, scales, strict=True))]
+    return _normalise(graph, "embeddings", sums, channels, scales, encoder.embedding_norm, plan.embedding_factors)
+
+
+def _scales(channels: list[NDArray[np.int64]], steps: NDArray[np.int64] | None) -> list[Array]:
+    """What each part's channels are divided by on the way into a LayerNorm: outliers by nothing."""
+    ones = [np.ones(len(c), np.float32) for c in channels]
+    return ones if steps is None else [balance(steps[channels[0]], len(channels[0])), *ones[1:]]
 
 
 def _layer(graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: LayerPlan) -> Features:
     read, output = _attention(graph, f"{name}.attention", encoder, layer, x, plan)
-    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, layer.attention_norm, plan.attention_factors)
+    scales, factors = _scales(x.channels, plan.attention_scales), plan.attention_factors
+    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, scales, layer.attention_norm, factors)
     read = _feed_forward(graph, f"{name}.feed_forward", encoder, layer, x, plan.hidden)
-    name = f"{name}.feed_forward"
-    return _add_and_normalise(graph, name, read, layer.output, x, layer.output_norm, plan.output_factors)
+    scales, factors = _scales(x.channels, plan.output_scales), plan.output_factors
+    return _add_and_normalise(graph, f"{name}.feed_forward", read, layer.output, x, scales, layer.output_norm, factors)
 
 
 def _attention(
@@ -161,17 +169,26 @@ def _feed_forward(
 
 
 def _add_and_normalise(
-    graph: Graph, name: str, read: list[Operand], output: Linear, x: Features, norm: LayerNorm, factors: Sequence[float]
+    graph: Graph,
+    name: str,
+    read: list[Operand],
+    output: Linear,
+    x: Features,
+    scales: list[Array],
+    norm: LayerNorm,
+    factors: Sequence[float],
 ) -> Features:
     """LayerNorm(output(read) + γ·n + β); β is added by `output`'s bias."""
-    output = replace(output, bias=output.bias + x.beta)
+    every = np.ones(len(x.gamma), np.float32)
+    every[np.concatenate(x.channels)] = np.concatenate(scales)
+    output = scale_rows(replace(output, bias=output.bias + x.beta), np.reciprocal(every))
     sums = []
-    for i, (part, channels, factor) in enumerate(zip(x.parts, x.channels, (1.0, *x.factors), strict=True)):
+    for i, (part, channels) in enumerate(zip(x.parts, x.channels, strict=True)):
         branch = linear_of(graph, f"{name}.output{_tier(i)}", read, output, None, rows=channels)
-        gamma = x.gamma[channels] * np.float32(factor)
-        residual = graph.channel_affine(f"{name}.residual{_tier(i)}", part, gamma, np.zeros_like(gamma))
+        weight = x.gamma[channels] * (x.scales[i] / scales[i])
+        residual = graph.channel_affine(f"{name}.residual{_tier(i)}", part, weight, np.zeros(len(channels), np.float32))
         sums.append(graph.binary(Op.ADD, f"{name}.sum{_tier(i)}", branch, residual))
-    return _normalise(graph, name, sums, x.channels, norm, factors)
+    return _normalise(graph, name, sums, x.channels, scales, norm, factors)
 
 
 def _normalise(
@@ -179,32 +196,43 @@ def _normalise(
     name: str,
     sums: list[Tensor],
     channels: list[NDArray[np.int64]],
+    scales: list[Array],
     norm: LayerNorm,
     factors: Sequence[float],
 ) -> Features:
     """LayerNorm without γ and β over the channels of all tensors together."""
-    hidden = len(norm.gamma)
-    if len(sums) == 1:
+    hidden, scale = len(norm.gamma), scales[0]
+    is_scaled = bool((scale != 1).any())
+    if len(sums) == 1 and not is_scaled:
         mean = graph.mean(f"{name}.mean", sums[0], axis=3)
     else:
         shares = []
-        for i, x in enumerate(sums):
-            weight = np.full((1, x.shape[-1]), 1 / hidden, np.float32)
+        for i, (x, s) in enumerate(zip(sums, scales, strict=True)):
+            weight = (s / np.float32(hidden))[None]
             shares.append(graph.linear(f"{name}.share_of_mean{_tier(i)}", x, weight, np.zeros(1, np.float32)))
         mean = shares[0]
         for i, share in enumerate(shares[1:], 1):
             mean = graph.binary(Op.ADD, f"{name}.mean{_tier(i)}", mean, share)
+    means = [mean] * len(sums)
+    if is_scaled:
+        means[0] = graph.linear(f"{name}.mean.scaled", mean, np.reciprocal(scale)[:, None], np.zeros_like(scale))
     centred = [
-        graph.binary(Op.SUBTRACT, f"{name}.centred{_tier(i)}", x, mean, Rule.SYMMETRIC) for i, x in enumerate(sums)
+        graph.binary(Op.SUBTRACT, f"{name}.centred{_tier(i)}", x, m, Rule.SYMMETRIC)
+        for i, (x, m) in enumerate(zip(sums, means, strict=True))
     ]
+    squared = list(centred)
+    if is_scaled:
+        zeros = np.zeros_like(scale)
+        squared[0] = graph.channel_affine(f"{name}.centred.unscaled", centred[0], scale, zeros, Rule.SYMMETRIC)
     inverses = graph.inverse_deviation(
-        f"{name}.inverse_deviation", centred[0], centred[1:], count=hidden, epsilon=norm.epsilon, factors=factors
+        f"{name}.inverse_deviation", squared[0], squared[1:], count=hidden, epsilon=norm.epsilon, factors=factors
     )
     parts = [
         graph.binary(Op.MULTIPLY, f"{name}.normalised{_tier(i)}", c, r, Rule.SYMMETRIC)
         for i, (c, r) in enumerate(zip(centred, inverses, strict=True))
     ]
-    return Features(f"{name}.normalised", parts, channels, factors, norm.gamma, norm.beta)
+    after = [scale, *(np.full(len(c), f, np.float32) for c, f in zip(channels[1:], factors, strict=True))]
+    return Features(f"{name}.normalised", parts, channels, after, norm.gamma, norm.beta)
 
 
 # -- heads
@@ -222,7 +250,9 @@ def _head(graph: Graph, head: Head, x: Features) -> Tensor:
         y = linear_of(graph, f"{head.name}.transform", x.operands(graph, head.transform.groups), head.transform, x.beta)
         assert head.transform_activation is not None and head.transform_norm is not None
         y = graph.activation(head.transform_activation, f"{head.name}.transform.activated", y)
-        plain = _normalise(graph, f"{head.name}.transform", [y], [np.arange(y.shape[-1])], head.transform_norm, ())
+        ones = np.ones(y.shape[-1], np.float32)
+        every = np.arange(y.shape[-1])
+        plain = _normalise(graph, f"{head.name}.transform", [y], [every], [ones], head.transform_norm, ())
     else:
         plain = x
     if head.classifier is not None:
@@ -230,7 +260,7 @@ def _head(graph: Graph, head: Head, x: Features) -> Tensor:
     if plain is not x:
         return plain.parts[0]
     if len(x.parts) == 1:
-        return graph.channel_affine(name, x.parts[0], x.gamma, x.beta)
+        return graph.channel_affine(name, x.parts[0], x.gamma * x.scales[0], x.beta)
     # the channels have to go back to their places: a product with a permuted diagonal matrix, whose weights are exact
     hidden = len(x.gamma)
     return linear_of(graph, name, x.operands(graph, 1), Linear(np.eye(hidden, dtype=np.float32), x.beta), None)
@@ -248,7 +278,7 @@ def _plain(tensor: Tensor) -> Features:
     """A tensor that is its own real value."""
     width = tensor.shape[-1]
     ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
-    return Features(tensor.name, [tensor], [np.arange(width)], (), ones, zeros)
+    return Features(tensor.name, [tensor], [np.arange(width)], [ones], ones, zeros)
 
 
 def _tier(index: int) -> str:

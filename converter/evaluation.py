@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 import edge_runtime
-from converter import calibration, encoder, model_file
+from converter import calibration, encoder, exact, model_file
+from converter.arrangement import Arrangement
 from converter.calibration import Sample
 from converter.errors import EvaluationError, FormatError
-from converter.execution import execute
+from converter.execution import Execution
 from converter.graph import Graph
 from converter.network import Array, Head, Network
 from converter.plan import Plan
+from converter.simulation import Simulation
 
 MOST_TENSOR_TEXTS = 32
 """texts that tensors are compared on: every one of them is kept and compared"""
@@ -86,17 +88,37 @@ def evaluate(
         return Evaluation(scores, _tensor_errors(model, network, samples[:MOST_TENSOR_TEXTS]) if tensors else [])
 
 
+def simulate(
+    network: Network,
+    arranged: Arrangement,
+    texts: Sequence[str],
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> dict[str, HeadScore]:
+    """Score an integer graph before it is a file, by arithmetic that is the same on every machine."""
+    samples = calibration.encode(network, texts, network.max_length)
+    reference = Execution(encoder.build(network))
+    integers = Simulation(arranged.graph, arranged.ranges, arranged.integers)
+    pairs: dict[str, list[tuple[Array, Array]]] = {h.name: [] for h in network.heads}
+    for i, sample in enumerate(samples):
+        expected, got = reference.run(sample), integers.run(sample)
+        for name, values in pairs.items():
+            width = expected[name].shape[-1]
+            values.append((got[name].reshape(-1, width), expected[name].reshape(-1, width)))
+        progress(i + 1, len(samples))
+    return {h.name: _score(h, pairs[h.name]) for h in network.heads}
+
+
 def _head_scores(
     model: Path, network: Network, samples: Sequence[Sample], progress: Callable[[int, int], None]
 ) -> dict[str, HeadScore]:
-    graph = encoder.build(network)
+    reference_run = Execution(encoder.build(network))
     with edge_runtime.load(str(model), overflow="error") as runtime:
         missing = {h.name for h in network.heads} ^ set(runtime.info.heads)
         if missing:
             raise EvaluationError(f"{model} and the checkpoint differ in their heads: {', '.join(sorted(missing))}")
         pairs: dict[str, list[tuple[Array, Array]]] = {h.name: [] for h in network.heads}
         for i, sample in enumerate(samples):
-            expected = execute(graph, sample)
+            expected = reference_run.run(sample)
             got = runtime.run(sample["ids"][0], _types(network, sample))
             for name, values in pairs.items():
                 reference = expected[name].reshape(-1, expected[name].shape[-1])
@@ -120,23 +142,29 @@ def _score(head: Head, pairs: list[tuple[Array, Array]]) -> HeadScore:
         cosines = _cosine(got, expected) if expected.shape[1] > 1 else _cosine(got.T, expected.T)
         choosable = head.kind in ("classification", "tagging", "fill") and expected.shape[1] > 1
         agreement = float(np.mean(got.argmax(axis=1) == expected.argmax(axis=1))) if choosable else None
-    spread = float(((expected - expected.mean(axis=0)) ** 2).sum()) or 1.0
+    spread = _sum(np.square(expected - exact.mean(expected, axis=0))) or 1.0
     return HeadScore(
         kind=head.kind,
         texts=len(pairs),
-        cosine_mean=float(cosines.mean()),
+        cosine_mean=_sum(cosines) / cosines.size,
         cosine_worst=float(cosines.min()),
-        relative_error=float(np.sqrt(((got - expected) ** 2).sum() / spread)),
+        relative_error=float(np.sqrt(_sum(np.square(got - expected)) / spread)),
         agreement=agreement,
     )
 
 
+def _sum(x: NDArray[Any]) -> float:
+    return float(exact.total(x.ravel())[0])
+
+
 def _cosine(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.float64]:
     """Of each row; a row of zeros is like nothing but another one."""
-    lengths = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    lengths = [np.sqrt(exact.total(np.square(x))[:, 0]) for x in (a, b)]
     product = lengths[0] * lengths[1]
     both_zero = (lengths[0] == 0) & (lengths[1] == 0)
-    cosine: NDArray[np.float64] = np.where(product > 0, (a * b).sum(axis=1) / np.maximum(product, 1e-30), both_zero)
+    cosine: NDArray[np.float64] = np.where(
+        product > 0, exact.total(a * b)[:, 0] / np.maximum(product, 1e-30), both_zero
+    )
     return cosine
 
 
@@ -151,10 +179,11 @@ def _tensor_errors(model: Path, network: Network, samples: Sequence[Sample]) -> 
         experimental_preserve_all_tensors=True,
     )
     graph = _planned_graph(model, network)
+    reference_run = Execution(graph)
     squared: dict[str, list[float]] = {}
     for sample in samples:
         expected: dict[str, Array] = {}
-        execute(graph, sample, lambda tensor, value, kept=expected: kept.__setitem__(tensor.name, value))  # type: ignore[misc]
+        reference_run.run(sample, lambda tensor, value, kept=expected: kept.__setitem__(tensor.name, value))  # type: ignore[misc]
         for detail in interpreter.get_input_details():
             interpreter.resize_tensor_input(detail["index"], list(sample["ids"].shape))
         interpreter.allocate_tensors()

@@ -138,7 +138,9 @@ class Graph:
         return Tensor(name, tuple(shape), rule, constant, bounds)
 
     def constant(self, name: str, value: Array, rule: Rule) -> Tensor:
-        value = np.ascontiguousarray(value, np.float32)
+        # what stands in for an array where a graph is trained (converter.train.traced) stays what it is
+        if isinstance(value, np.ndarray):
+            value = np.ascontiguousarray(value, np.float32)
         return self.tensor(name, value.shape, rule, value)
 
     def input(self, name: str) -> Tensor:
@@ -205,10 +207,10 @@ class Graph:
         self.append(op, (a, b), (out,))
         return out
 
-    def channel_affine(self, name: str, x: Tensor, weight: Array, bias: Array) -> Tensor:
+    def channel_affine(self, name: str, x: Tensor, weight: Array, bias: Array, rule: Rule = Rule.ASYMMETRIC) -> Tensor:
         w = self.constant(f"{name}.weight", weight, Rule.CHANNELS)
         b = self.constant(f"{name}.bias", bias, Rule.BIAS)
-        out = self.tensor(name, x.shape)
+        out = self.tensor(name, x.shape, rule)
         self.append(Op.CHANNEL_AFFINE, (x, w, b), (out,))
         return out
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from converter import exact
 from converter.graph import Graph, Rule, Tensor
 from converter.network import Array, Linear
 
@@ -52,7 +53,7 @@ def fold(linear: Linear, group: int, operand: Operand, offset: Array | None) -> 
     weight = np.split(linear.weight, linear.groups)[group]
     bias = np.split(linear.bias, linear.groups)[group]
     if offset is not None:
-        bias = bias + weight @ np.split(offset, linear.groups)[group]
+        bias = bias + exact.matrix_by_vector(weight, np.split(offset, linear.groups)[group])
     inside = operand.channels - group * linear.weight.shape[1]
     return weight[:, inside] * operand.scale, bias
 
@@ -67,7 +68,7 @@ def blocks(graph: Graph, name: str, x: Tensor, groups: int, scale: Array) -> lis
 def apply(linear: Linear, x: Array) -> Array:
     """The product with one vector x [in] → [out], no bias."""
     blocks = zip(np.split(linear.weight, linear.groups), np.split(x, linear.groups), strict=True)
-    return np.concatenate([weight @ part for weight, part in blocks])
+    return np.concatenate([exact.matrix_by_vector(weight, part) for weight, part in blocks])
 
 
 def scale_rows(linear: Linear, scale: Array) -> Linear:

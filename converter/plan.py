@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from converter import exact
 from converter.network import Array
 
 STEPS_PER_OCTAVE = 8
@@ -48,6 +49,11 @@ class LayerPlan:
     scale of all other channels"""
     output_factors: tuple[float, ...] = ()
     """the same for the LayerNorm after the feed-forward layers"""
+    attention_scales: NDArray[np.int64] | None = None
+    """[hidden] the channels of the residual stream that no tier took are divided by 2^(it / 8) from the attention's
+    branch to the output of the LayerNorm after it"""
+    output_scales: NDArray[np.int64] | None = None
+    """the same from the feed-forward layers to the LayerNorm after them"""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Plan:
     """ascending channels of the residual stream that get tensors, and so scales, of their own, in sets of similar
     range: as many from each block of channels that a grouped layer reads"""
     embedding_factors: tuple[float, ...] = ()
+    embedding_scales: NDArray[np.int64] | None = None
+    """[hidden] as `LayerPlan.attention_scales`, of the embeddings and their LayerNorm"""
     layers: tuple[LayerPlan, ...] = ()
     """empty: nothing special anywhere"""
 
@@ -67,15 +75,18 @@ class Plan:
         return {
             "tiers": [t.tolist() for t in self.tiers],
             "embedding_factors": list(self.embedding_factors),
+            "embedding_scales": _listed(self.embedding_scales),
             "layers": [
                 {
-                    "query_key_balance": None if p.query_key_balance is None else p.query_key_balance.tolist(),
-                    "value_balance": None if p.value_balance is None else p.value_balance.tolist(),
+                    "query_key_balance": _listed(p.query_key_balance),
+                    "value_balance": _listed(p.value_balance),
                     "hidden": [
                         {"ceiling": h.ceiling, "overflow": h.overflow.tolist(), "factor": h.factor} for h in p.hidden
                     ],
                     "attention_factors": list(p.attention_factors),
                     "output_factors": list(p.output_factors),
+                    "attention_scales": _listed(p.attention_scales),
+                    "output_scales": _listed(p.output_scales),
                 }
                 for p in self.layers
             ],
@@ -92,24 +103,35 @@ class Plan:
         def integers(values: Any) -> NDArray[np.int64]:
             return np.array(values, np.int64)
 
+        def optional(values: Any) -> NDArray[np.int64] | None:
+            return None if values is None else integers(values)
+
         return cls(
             tuple(integers(t) for t in value["tiers"]),
             tuple(value["embedding_factors"]),
+            optional(value.get("embedding_scales")),
             tuple(
                 LayerPlan(
-                    None if p["query_key_balance"] is None else integers(p["query_key_balance"]),
-                    None if p["value_balance"] is None else integers(p["value_balance"]),
+                    optional(p["query_key_balance"]),
+                    optional(p["value_balance"]),
                     tuple(HiddenPlan(h["ceiling"], integers(h["overflow"]), h["factor"]) for h in p["hidden"]),
                     tuple(p["attention_factors"]),
                     tuple(p["output_factors"]),
+                    # files written before there were any lack them
+                    optional(p.get("attention_scales")),
+                    optional(p.get("output_scales")),
                 )
                 for p in value["layers"]
             ),
         )
 
 
+def _listed(steps: NDArray[np.int64] | None) -> list[int] | None:
+    return None if steps is None else [int(step) for step in steps]
+
+
 def balance(steps: NDArray[np.int64] | None, hidden: int) -> Array:
     """[hidden] the factors that `steps` stand for; ones for None."""
     if steps is None:
         return np.ones(hidden, np.float32)
-    return np.exp2(steps / STEPS_PER_OCTAVE).astype(np.float32)
+    return exact.power_of_eighths(steps).astype(np.float32)

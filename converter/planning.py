@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converter import exact
 from converter.calibration import Observation
 from converter.network import Array, Encoder, Layer
 from converter.plan import STEPS_PER_OCTAVE, HiddenPlan, LayerPlan, Plan
 
-MOST_GIANTS, MOST_OUTLIERS = 3, 10
-"""channels in the two tiers of outliers, per block of channels"""
-COST_OF_CHANNEL, COST_OF_TIER = 0.02, 0.4
-"""what taking a channel out, and a tier of channels, must gain: the logarithm of the noise left"""
+MOST_GIANTS = 3
+"""channels in a tier of outliers, per block of channels"""
+COST_OF_CHANNEL, COST_OF_TIER = 0.02, 0.1
+"""what taking a channel out, and making a tier at all, must gain: the logarithm of the noise left"""
+MOST_STEPS = 24
+"""a channel's scale is within a factor of 8 of the usual"""
 LEAST_CEILING = 4.0
 """relu(x − c) + GELU(min(x, c)) differs from GELU(x) by at most c · (1 − Φ(c)): 1.3e−4 at 4"""
 MOST_OVERFLOW = 1 / 32
@@ -27,10 +31,13 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
     blocks = _blocks(encoder)
     norms = [f"layer.{i}.{part}" for i in range(len(encoder.layers)) for part in ("attention", "feed_forward")]
     norms.insert(0, "embeddings")
-    inverse = np.array([np.mean(seen[f"{n}.inverse_deviation"].sample() ** 2) for n in norms])
+    inverse = np.array([exact.mean(np.square(seen[f"{n}.inverse_deviation"].sample()))[0] for n in norms])
     centred, normalised = (np.stack([_extent(seen[f"{n}.{t}"]) for n in norms]) for t in ("centred", "normalised"))
-    tiers = _choose_tiers(np.sqrt(inverse)[:, None] * centred, normalised, blocks)
-    factors = dict(zip(norms, _factors(normalised, tiers), strict=True))
+    centred *= np.sqrt(inverse)[:, None]
+    scales = _usable(np.sqrt(centred * normalised))
+    tiers = _choose_tiers(centred, normalised, scales, blocks)
+    steps = dict(zip(norms, _scale_steps(scales, tiers), strict=True))
+    factors = dict(zip(norms, _factors(normalised, scales, tiers), strict=True))
     layers = []
     for i, layer in enumerate(encoder.layers):
         name = f"layer.{i}"
@@ -41,9 +48,11 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
                 hidden=_choose_ceilings(encoder, layer, f"{name}.feed_forward.hidden", seen),
                 attention_factors=factors[f"{name}.attention"],
                 output_factors=factors[f"{name}.feed_forward"],
+                attention_scales=steps[f"{name}.attention"],
+                output_scales=steps[f"{name}.feed_forward"],
             )
         )
-    return Plan(tiers, factors["embeddings"], tuple(layers))
+    return Plan(tiers, factors["embeddings"], steps["embeddings"], tuple(layers))
 
 
 def _blocks(encoder: Encoder) -> int:
@@ -58,46 +67,73 @@ def _extent(seen: Observation) -> Array:
     return np.maximum(np.abs(seen.channel_low), np.abs(seen.channel_high))
 
 
-def _choose_tiers(centred: Array, normalised: Array, blocks: int) -> tuple[NDArray[np.int64], ...]:
-    """Which channels to take out, in at most two tiers of similar range.
+def _usable(scales: Array) -> Array:
+    """[norms, channels] with channels that (nearly) always stay at the mean treated like quiet ones."""
+    result: Array = np.maximum(scales, _middle(scales) / (1 << MOST_STEPS // STEPS_PER_OCTAVE)).astype(scales.dtype)
+    return result
+
+
+def _middle(values: Array) -> Array:
+    """[norms, channels] → [norms, 1], never 0."""
+    middle = np.median(values, axis=1, keepdims=True)
+    result: Array = np.where(middle > 0, middle, 1).astype(values.dtype)
+    return result
+
+
+def _choose_tiers(centred: Array, normalised: Array, scales: Array, blocks: int) -> tuple[NDArray[np.int64], ...]:
+    """Which channels to take out: those that need a fine scale after the LayerNorm and a coarse one before it.
 
     Args:
-        centred, normalised: [norms, channels] largest absolute values, `centred` in units of the usual deviation.
+        centred, normalised, scales: [norms, channels] largest absolute values, `centred` in units of the usual
+            deviation, and what each channel would be divided by.
         blocks: as many channels must be chosen from each block.
 
     Returns:
-        Ascending channels of each tier.
+        No tier, or one of ascending channels.
     """
-    standing_out = (centred / np.median(centred, axis=1, keepdims=True)) ** 2
-    standing_out += (normalised / np.median(normalised, axis=1, keepdims=True)) ** 2
+    before, after = centred / scales, normalised / scales
+    standing_out = np.square(before / _middle(before)) + np.square(after / _middle(after))
     size = centred.shape[1] // blocks
-    order = np.argsort(-standing_out.sum(axis=0).reshape(blocks, size), axis=1, kind="stable")
+    order = np.argsort(-exact.total(standing_out, axis=0).reshape(blocks, size), axis=1, kind="stable")
     order += np.arange(blocks)[:, None] * size
 
-    def noise(*parts: NDArray[np.int64]) -> float:
+    def noise(main: NDArray[np.int64], aside: NDArray[np.int64]) -> float:
         """Of rounding, in all channels of all norms: proportional to each tensor's squared range."""
-        main = normalised[:, parts[0]].max(axis=1)
-        total = 0.0
-        for part in (p for p in parts if p.size):
-            n = np.maximum(normalised[:, part.ravel()].max(axis=1), main) if part is not parts[0] else main
-            # branch, residual, sum and centred value are rounded on the range of `centred`, the result on its own
-            total += float((part.size * (4 * centred[:, part.ravel()].max(axis=1) ** 2 + n**2)).sum())
-        return math.log(total)
+        # branch, residual, sum and centred value are rounded on the range of `before`, the result on its own
+        n = after[:, main].max(axis=1)
+        square = exact.total(np.square(scales[:, main]))[:, 0]
+        total = square * (4 * np.square(before[:, main].max(axis=1)) + np.square(n))
+        if aside.size:
+            c = centred[:, aside].max(axis=1)
+            total += aside.size * (4 * np.square(c) + np.square(normalised[:, aside].max(axis=1)))
+        return float(exact.logarithm(exact.total(total))[0])
 
     best: tuple[float, tuple[NDArray[np.int64], ...]] = (math.inf, ())
-    for giants in range(min(MOST_GIANTS, size - 1) + 1):
-        for others in range(min(MOST_OUTLIERS, size - 1 - giants) + 1):
-            parts = np.split(order, [giants, giants + others], axis=1)
-            tiers = tuple(np.sort(p.ravel()) for p in parts[:2] if p.size)
-            cost = noise(parts[2].ravel(), *tiers) + len(tiers) * COST_OF_TIER + (giants + others) * COST_OF_CHANNEL
-            if cost < best[0]:
-                best = (cost, tiers)
+    for count in range(min(MOST_GIANTS, size - 1) + 1):
+        aside, main = (p.ravel() for p in np.split(order, [count], axis=1))
+        cost = noise(main, aside) + (COST_OF_TIER + count * COST_OF_CHANNEL if count else 0.0)
+        if cost < best[0]:
+            best = (cost, (np.sort(aside),) if count else ())
     return best[1]
 
 
-def _factors(normalised: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[tuple[float, ...]]:
+def _main(channels: int, tiers: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
+    """The channels that no tier took."""
+    return np.setdiff1d(np.arange(channels), np.concatenate([np.empty(0, np.int64), *tiers]))
+
+
+def _scale_steps(scales: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[NDArray[np.int64]]:
+    """scales [norms, channels] → for each norm the steps that stand for them, around 0."""
+    main = _main(scales.shape[1], tiers)
+    middle = np.median(scales[:, main], axis=1, keepdims=True)
+    return list(np.clip(_steps(scales / middle), -MOST_STEPS, MOST_STEPS))
+
+
+def _factors(normalised: Array, scales: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[tuple[float, ...]]:
     """normalised [norms, channels] → for each norm what brings each tier to the others' range."""
-    others = np.delete(normalised, np.concatenate([np.empty(0, np.int64), *tiers]), axis=1).max(axis=1)
+    main = _main(normalised.shape[1], tiers)
+    middle = np.median(scales[:, main], axis=1)
+    others = (normalised[:, main] / scales[:, main]).max(axis=1) * middle
     return [tuple(_rounded(normalised[i, tier].max() / others[i]) for tier in tiers) for i in range(len(normalised))]
 
 
@@ -111,11 +147,11 @@ def _flatten(value: Observation) -> NDArray[np.int64]:
     """Half-way (on a scale of factors) to values of equal range: the rest would coarsen the output layer's weights."""
     extent = _extent(value)
     extent = np.maximum(extent, 1e-3 * max(float(extent.max()), 1e-30))
-    return _steps(np.sqrt(extent / np.exp(np.log(extent).mean())))
+    return _steps(np.sqrt(extent / exact.exponential(exact.mean(exact.logarithm(extent)))))
 
 
-def _steps(balance: Array) -> NDArray[np.int64]:
-    steps: NDArray[np.int64] = np.rint(np.log2(balance) * STEPS_PER_OCTAVE).astype(np.int64)
+def _steps(balance: NDArray[Any]) -> NDArray[np.int64]:
+    steps: NDArray[np.int64] = np.rint(exact.logarithm(balance) * (STEPS_PER_OCTAVE / exact.LN_2)).astype(np.int64)
     return steps
 
 

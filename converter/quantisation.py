@@ -37,17 +37,24 @@ class Range:
 
 Ranges = Mapping[Tensor, Range]
 """by the tensor that stands for all that share its scale (`Graph.representative`)"""
+Rounded = Mapping[Tensor, NDArray[np.int8]]
+"""integers of linear layers' weights"""
 
 
-def quantise(graph: Graph, ranges: Ranges) -> IntegerGraph:
+def quantise(graph: Graph, ranges: Ranges, rounded: Rounded | None = None) -> IntegerGraph:
     """Lower every operator of `graph`.
+
+    Args:
+        graph: in float32.
+        ranges: of its activations.
+        rounded: weights that are not to be rounded to the nearest integers but are given as such.
 
     Raises:
         QuantisationError: an activation has no range, or one that is not finite.
     """
-    lowering = _Lowering(graph, ranges)
-    lowering.widen_terms()
+    lowering = _Lowering(graph, ranges, rounded or {})
     lowering.align_outliers()
+    lowering.widen_terms()
     for operator in graph.operators:
         _LOWER[operator.op](lowering, operator)
     inputs = [lowering.tensor(t) for t in graph.inputs]
@@ -70,8 +77,8 @@ def symmetric(low: float, high: float) -> Quantisation:
 class _Lowering:
     """What the lowerings of single operators share."""
 
-    def __init__(self, graph: Graph, ranges: Ranges) -> None:
-        self.graph, self.ranges = graph, ranges
+    def __init__(self, graph: Graph, ranges: Ranges, rounded: Rounded) -> None:
+        self.graph, self.ranges, self.rounded = graph, ranges, rounded
         self.operators: list[IntegerOperator] = []
         self._tensors: dict[Tensor, IntegerTensor] = {}
         self._scales: dict[Tensor, Quantisation] = {}
@@ -109,7 +116,8 @@ class _Lowering:
                 centred, *asides = operator.inputs
                 unit = float(self.scale(centred).scale[0])
                 for aside in asides:
-                    steps = max(1, math.ceil((float(self.scale(aside).scale[0]) / unit) ** 2 - 1e-6))
+                    ratio = float(self.scale(aside).scale[0]) / unit
+                    steps = max(1, math.ceil(ratio * ratio - 1e-6))
                     q = Quantisation(np.array([unit * math.sqrt(steps)], np.float32))
                     self._scales[self.graph.representative(aside)] = q
 
@@ -155,15 +163,23 @@ class _Lowering:
         w, b = np.asarray(weight.constant, np.float64), np.asarray(bias.constant, np.float64)
         input_scale = float(self.scale(x).scale[0])
         rows = w.reshape(len(b), -1)
-        least = np.maximum(np.abs(b) / (input_scale * LARGEST_BIAS), SMALLEST_SCALE)
-        scale = np.maximum(np.abs(rows).max(axis=1) / HIGHEST, least).astype(np.float32)
-        integers = np.clip(np.rint(rows / scale[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
+        scale = weight_scales(rows, b, input_scale)
+        integers = self.rounded.get(weight)
+        if integers is None:
+            integers = np.clip(np.rint(rows / scale[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
         bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
         bias_integers = np.rint(b / (scale.astype(np.float64) * input_scale)).astype(np.int32)
         return (
             IntegerTensor(weight.name, shape, "int8", Quantisation(scale, 0, axis), integers.reshape(shape)),
             IntegerTensor(bias.name, b.shape, "int32", Quantisation(bias_scale), bias_integers),
         )
+
+
+def weight_scales(weight: NDArray[np.float64], bias: NDArray[np.float64], input_scale: float) -> NDArray[np.float32]:
+    """Of each row of a weight [out, in] whose products with an input of that scale `bias` [out] is added to."""
+    least = np.maximum(np.abs(bias) / (input_scale * LARGEST_BIAS), SMALLEST_SCALE)
+    scales: NDArray[np.float32] = np.maximum(np.abs(weight).max(axis=1) / HIGHEST, least).astype(np.float32)
+    return scales
 
 
 def to_int8(values: NDArray[np.float32] | NDArray[np.int32], q: Quantisation) -> NDArray[np.int8]:

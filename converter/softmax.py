@@ -7,6 +7,8 @@ by what is left.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,10 +29,18 @@ LARGEST_TABLE = 1 << 17
 """entries; up to 1,024 tokens it is looked up with the sum itself"""
 
 
-def normaliser(sums: Array) -> tuple[Array, Array]:
+def normaliser(sums: NDArray[Any]) -> tuple[Array, Array]:
     """1 / sums, sums ≥ 1, as a power of two and the rest."""
-    power = np.maximum(np.exp2(-np.floor(np.log2(np.maximum(sums, 1)))), LEAST_POWER)
+    _, exponent = np.frexp(np.maximum(sums, 1))
+    power = np.maximum(np.ldexp(1.0, 1 - exponent), LEAST_POWER)
     return power.astype(np.float32), (1 / sums / power).astype(np.float32)
+
+
+def tables(longest: int) -> tuple[int, Array, Array]:
+    """What a row's integer sum is divided by, and the normalisers for each such quotient; longest: tokens of a row."""
+    divisor = -(-longest * STEPS // LARGEST_TABLE)
+    sums = np.arange(longest * STEPS // divisor + 1) + (0.5 if divisor > 1 else 0.0)
+    return divisor, *normaliser(np.maximum(sums * divisor / STEPS, 1).astype(np.float32))
 
 
 def lower_exponential(emit: Emit, x: IntegerTensor, out: IntegerTensor) -> None:
@@ -62,9 +72,7 @@ class RowNormaliser:
         steps = IntegerTensor("softmax.steps", (1,), "int32", None, np.array([STEPS], np.int32))
         self._length = IntegerTensor("softmax.length.steps", (1, 1, 1), "int32")
         emit("MUL", [length, steps], [self._length])
-        self._divisor = -(-longest * STEPS // LARGEST_TABLE)
-        sums = np.arange(longest * STEPS // self._divisor + 1) + (0.5 if self._divisor > 1 else 0.0)
-        power, rest = normaliser(np.maximum(sums * self._divisor / STEPS, 1).astype(np.float32))
+        self._divisor, power, rest = tables(longest)
         self._power, self._rest = _table("power", power, POWER_OF_TWO), _table("rest", rest, SHARE)
 
     def lower(self, emit: Emit, x: IntegerTensor, power: IntegerTensor, rest: IntegerTensor) -> None:

@@ -18,7 +18,7 @@ PINS = REPOSITORY / "tests/arm/requirements"
 STANDARD = set(sys.stdlib_module_names)
 BOARD = {"ai_edge_litert", "tflite_runtime", "numpy", "tokenizers", "click", "serial"}
 WORKSTATION = {
-    "ai_edge_litert", "click", "flatbuffers", "numpy", "rich", "safetensors", "scipy", "threadpoolctl", "tokenizers",
+    "ai_edge_litert", "click", "flatbuffers", "numpy", "rich", "safetensors", "threadpoolctl", "tokenizers",
 }  # fmt: skip
 TRAINING = {"torch", "transformers"}
 IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}

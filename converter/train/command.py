@@ -47,6 +47,7 @@ EXISTING = click.Path(exists=True, path_type=Path)
 @click.option("--bfloat16", is_flag=True, help="Compute in bfloat16 where PyTorch can; faster on CPUs with AMX.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--seed", default=1, show_default=True)
+@click.option("--quantisation-aware", is_flag=True, help="Train three last epochs in the integers that convert writes.")
 @click.option("--licence", help="Licence and origin of the data, for the model's card.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 def train(**given: Any) -> None:
@@ -115,6 +116,7 @@ def _options(given: dict[str, Any]) -> Any:
             bfloat16=given["bfloat16"],
             seed=given["seed"],
         ),
+        quantisation_aware=given["quantisation_aware"],
         licence=given["licence"],
         threads=given["threads"],
     )

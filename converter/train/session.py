@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from converter import trained
+from converter.calibration import read_texts as read_calibration
 from converter.errors import TrainingError
+from converter.train import tuning
 from converter.train.augmentation import exchange, slot_values, with_digits
 from converter.train.confidence import Confidence, calibrate, share_refused
 from converter.train.corpus import Corpus, Example, Renaming, read_corpus, read_renaming, read_texts, source_name
@@ -55,6 +58,8 @@ class Options:
     size: Size = field(default_factory=Size)
     pooling: Literal["mean", "first"] = "mean"
     schedule: Schedule = field(default_factory=Schedule)
+    quantisation_aware: bool = False
+    """train some last epochs in the integers that will be exported"""
     licence: str | None = None
     threads: int = 1
 
@@ -128,41 +133,45 @@ def train(
 
     sets = [ValidationSet(each.name, each.examples, numbers(each.examples)) for each in aside]
     model = build(encoder, labels, options.pooling, options.size.dropout)
-    epochs = fit(
-        model,
-        epoch_examples,
-        sets,
-        labels,
-        [number for mark in MARKS if (number := tokenizer.token_to_id(mark)) is not None],
-        schedule,
-        on_step,
-        on_epoch,
-    )
+    marks = [number for mark in MARKS if (number := tokenizer.token_to_id(mark)) is not None]
+    epochs = fit(model, epoch_examples, sets, labels, marks, schedule, on_step, on_epoch)
     best = max(epochs, key=lambda each: (each.rank, each.number))
     inside = [each for validation in sets for each in validation.encoded]
-    confidence = calibrate(
-        predict(model, inside, slots=False)[0],
-        np.array([each.label for each in inside], dtype=np.int64),
-        predict(model, numbers(refused(untrained)), slots=False)[0] if untrained else None,
-        labels.intent_numbers[refusal] if refusal else None,
-    )
     foreign = [*outside_aside, *untrained]
-    if foreign:
-        logits = predict(model, numbers(refused(foreign)), slots=False)[0]
-        share = share_refused(logits, confidence, labels.intent_numbers[refusal] if refusal else None)
-        confidence = replace(confidence, refused_out_of_scope=share)
-    save(
-        options.output,
-        model,
-        tokenizer_text,
-        labels,
-        confidence,
-        pooling=options.pooling,
-        out_of_scope=refusal,
-        licence=options.licence,
-        training=_details(options, corpora, validation_corpora, epochs, best, confidence, len(foreign)),
-    )
-    save_calibration(options.output, [each.text for each in training], schedule.seed)
+
+    def conclude(judged: Any) -> Confidence:
+        """Sets temperature and threshold by what `judged` says, and writes the checkpoint."""
+        confidence = calibrate(
+            predict(judged, inside, slots=False)[0],
+            np.array([each.label for each in inside], dtype=np.int64),
+            predict(judged, numbers(refused(untrained)), slots=False)[0] if untrained else None,
+            labels.intent_numbers[refusal] if refusal else None,
+        )
+        if foreign:
+            logits = predict(judged, numbers(refused(foreign)), slots=False)[0]
+            share = share_refused(logits, confidence, labels.intent_numbers[refusal] if refusal else None)
+            confidence = replace(confidence, refused_out_of_scope=share)
+        save(
+            options.output,
+            model,
+            tokenizer_text,
+            labels,
+            confidence,
+            pooling=options.pooling,
+            out_of_scope=refusal,
+            licence=options.licence,
+            training=_details(options, corpora, validation_corpora, epochs, best, confidence, len(foreign)),
+        )
+        return confidence
+
+    trained.remove(options.output)
+    confidence = conclude(model)
+    sample = save_calibration(options.output, [each.text for each in training], schedule.seed)
+    if options.quantisation_aware:
+        simulated, arranged = tuning.simulate(model, options.output, read_calibration(sample))
+        best = tuning.tune(simulated, epoch_examples, sets, labels, marks, schedule, on_step, on_epoch)
+        confidence = conclude(simulated)
+        trained.write(options.output, arranged.plan, arranged.ranges)
     return Outcome(epochs, best, confidence, len(foreign), options.output)
 
 
@@ -266,6 +275,7 @@ def _details(
         "started_from": _checkpoint_name(options.init),
         "validation_share": options.validation_share,
         "schedule": asdict(options.schedule),
+        "quantisation_aware": options.quantisation_aware,
         "epochs": len(epochs),
         "best_epoch": best.number,
         "validation": {name: asdict(scores) for name, scores in best.scores.items()},

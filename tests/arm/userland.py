@@ -95,7 +95,7 @@ ARCHITECTURES = {
         emulator="qemu-aarch64",
         core="cortex-a72",
         packages=PYTHON_PACKAGES,
-        runtimes={"litert": ("litert.txt",), "tflite": ("tflite.txt", "numpy1.txt")},
+        runtimes={"litert": ("litert.txt", "converter.txt"), "tflite": ("tflite.txt", "numpy1.txt")},
     ),
     "armhf": Architecture(
         name="armhf",

@@ -104,7 +104,7 @@ def test_range_loses_least(far: float) -> None:
         q = asymmetric(chosen.low, chosen.high)
         return float(np.mean(((to_int8(values, q).astype(np.float32) - q.zero_point) * q.scale[0] - values) ** 2))
 
-    chosen = calibration._least_error(values, low, high, is_symmetric=False)
+    chosen = calibration._least_error(values, np.ones_like(values), low, high, is_symmetric=False)
     cuts = np.linspace(0.2, 1, 9)
     assert loss(chosen) <= 1.02 * min(loss(Range(low * a, high * b)) for a in cuts for b in cuts)
 
@@ -112,4 +112,28 @@ def test_range_loses_least(far: float) -> None:
 def test_uniform_values_are_not_cut() -> None:
     """Where no value is rarer than another, the range is all of it."""
     uniform = np.linspace(-1, 1, 1000, dtype=np.float32)
-    assert calibration._least_error(uniform, -1.0, 1.0, is_symmetric=True).high == pytest.approx(1, abs=0.03)
+    assert calibration._least_error(uniform, np.ones_like(uniform), -1.0, 1.0, is_symmetric=True).high == pytest.approx(
+        1, abs=0.03
+    )
+
+
+def test_heavy_values_decide() -> None:
+    """A range is chosen for the values whose errors count: what weighs nothing may be cut."""
+    values = np.linspace(-1, 1, 1000, dtype=np.float32)
+    weights = (np.abs(values) < 0.5).astype(np.float32)
+    chosen = calibration._least_error(values, weights, -1.0, 1.0, is_symmetric=True)
+    assert chosen.high == pytest.approx(0.5, abs=0.03)
+
+
+def test_errors_count_by_the_norm_that_follows(tmp_path: Path) -> None:
+    """What a LayerNorm adds up is weighted by its inverse deviation, token by token; its result is not."""
+    make(tmp_path, "SqueezeBertModel")
+    network = read(tmp_path)
+    seen = calibration.observe(encoder.build(network), calibration.encode(network, ["turn off", "the light"], 20))
+    named = {t.name: o for t, o in seen.items()}
+    for name in ("output", "residual", "sum", "centred"):
+        each = named[f"layer.0.attention.{name}"]
+        assert [len(w) for w in each.weights] == [len(v) for v in each.values]
+        assert {len(np.unique(w)) for w in each.weights} == {4}
+    assert named["layer.0.attention.normalised"].weights == []
+    assert named["layer.0.attention.context"].weights == []

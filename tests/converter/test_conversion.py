@@ -129,7 +129,7 @@ def test_stages_are_reported(checkpoint_folder: Path, tmp_path: Path) -> None:
         tmp_path / "m.tflite",
         progress=lambda stage, done, steps: seen.setdefault(stage, []).append((done, steps)),
     )
-    assert list(seen) == ["checkpoint", "planning", "calibration", "quantisation", "evaluation", "report"]
+    assert list(seen) == ["checkpoint", "planning", "calibration", "rounding", "quantisation", "evaluation", "report"]
     assert all(steps[-1][0] == steps[-1][1] for steps in seen.values())
 
 

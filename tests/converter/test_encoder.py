@@ -105,9 +105,11 @@ def test_plan_changes_nothing_in_float32(tmp_path: Path) -> None:
         hidden=(hidden,) * 4,
         attention_factors=(4.0, 1.5),
         output_factors=(2.0, 1.0),
+        attention_scales=generator.integers(-8, 8, 24),
+        output_scales=generator.integers(-8, 8, 24),
     )
     tiers = (np.array([0, 7, 13, 23]), np.array([1, 2, 6, 8, 12, 14, 18, 19]))
-    plan = Plan(tiers, (3.0, 2.0), (layer,) * 2)
+    plan = Plan(tiers, (3.0, 2.0), generator.integers(-8, 8, 24), (layer,) * 2)
     plain, planned = encoder.build(network), encoder.build(network, plan)
     for length in LENGTHS:
         sample = calibration.inputs(network, *sequence(length, length))
@@ -127,7 +129,7 @@ def test_plan_needs_matching_groups_for_side_paths(tmp_path: Path) -> None:
 def test_plan_survives_json() -> None:
     """A plan read back from its JSON builds the same graph."""
     layer = LayerPlan(np.array([1, -2]), None, (HiddenPlan(4.5, np.array([3]), 2.0), HiddenPlan()), (1.0,), (2.0,))
-    plan = Plan((np.array([1]),), (3.0,), (layer,))
+    plan = Plan((np.array([1]),), (3.0,), np.array([-3, 4]), (layer,))
     assert Plan.from_json(plan.to_json()).to_json() == plan.to_json()
     with pytest.raises(KeyError):
         Plan.from_json({})

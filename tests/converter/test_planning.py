@@ -47,12 +47,16 @@ def with_outliers(network: Network, channels: list[int], factor: float) -> Netwo
 
 @pytest.mark.parametrize("groups", [1, 4])
 def test_outliers_are_found(tmp_path: Path, groups: int) -> None:
-    """Channels far above the others are taken out, as many from each block that a grouped layer reads."""
+    """Channels far above the others are scaled down, or taken out, as many from each block that grouped layers read."""
     config = dict.fromkeys(("q_groups", "k_groups", "v_groups", "intermediate_groups", "output_groups"), groups)
     make(tmp_path, "SqueezeBertModel", hidden_size=96, embedding_size=96, intermediate_size=96, **config)
     plan = plan_of(with_outliers(read(tmp_path), [5, 50], 40.0))
-    taken = np.concatenate(plan.tiers)
-    assert {5, 50} <= set(taken.tolist())
+    taken = np.concatenate([np.empty(0, np.int64), *plan.tiers])
+    for layer in plan.layers:
+        assert layer.output_scales is not None
+        kept = np.setdiff1d([5, 50], taken)
+        others = np.setdiff1d(np.arange(96), [5, 50])
+        assert (layer.output_scales[kept] > layer.output_scales[others].max()).all()
     for tier in plan.tiers:
         assert (np.diff(tier) > 0).all()
         assert len(set(np.bincount(tier // (96 // groups), minlength=groups).tolist())) == 1
@@ -90,3 +94,38 @@ def test_different_groups_get_no_side_path(tmp_path: Path) -> None:
     """Where the layers around GELU are grouped differently there is no side path to choose."""
     make(tmp_path, "SqueezeBertModel", output_groups=2)
     assert all(layer.hidden == () for layer in plan_of(read(tmp_path)).layers)
+
+
+@pytest.mark.parametrize("blocks", [1, 4])
+def test_giants_are_taken_out(blocks: int) -> None:
+    """Channels that dwarf the others before the LayerNorm but not after it go aside, as many from each block."""
+    generator = np.random.default_rng(0)
+    centred = generator.uniform(3, 5, (7, 96)).astype(np.float32)
+    normalised = centred.copy()
+    giants = [17, 40, 60, 90][:blocks]
+    centred[3:, giants] = 200.0
+    tiers = planning._choose_tiers(centred, normalised, np.sqrt(centred * normalised), blocks)
+    (tier,) = tiers
+    assert set(giants) <= set(tier.tolist())
+    assert np.bincount(tier // (96 // blocks), minlength=blocks).tolist() == [len(tier) // blocks] * blocks
+
+
+def test_even_channels_stay_together() -> None:
+    """Where no channel stands out nothing is taken out, and scales differ little."""
+    generator = np.random.default_rng(0)
+    extents = generator.uniform(3, 5, (7, 96)).astype(np.float32)
+    assert planning._choose_tiers(extents, extents, extents, 1) == ()
+    for steps in planning._scale_steps(extents, ()):
+        assert np.abs(steps).max() <= 8
+
+
+@pytest.mark.parametrize("dead", [1, 20, 24])
+def test_dead_channels_are_planned_for(dead: int) -> None:
+    """Channels that never leave the mean, a few or all, get scales like quiet ones; none is taken out for it."""
+    extents = np.full((5, 24), 3.0, np.float32)
+    extents[:, :dead] = 0
+    scales = planning._usable(extents)
+    assert (scales > 0).all()
+    assert planning._choose_tiers(extents, extents, scales, 1) == ()
+    for steps in planning._scale_steps(scales, ()):
+        assert np.abs(steps).max() <= planning.MOST_STEPS

@@ -1,0 +1,210 @@
+"""The exported integer graph in PyTorch: a model is trained as it will be run.
+
+The graph is the converter's own (`encoder.build` of the model's live weights, with the plan that `convert` will use);
+here stand only the operators. After each, the result is put on the grid of int8 that `convert` will give that tensor,
+and gradients pass through the rounding as if it were not there (straight through; Bengio et al., 2013), but not through
+what is cut. Weights are rounded to the nearest, bias integers are too fine to matter. Tables are looked up with the
+same integers as in the file; their gradient is that of the function they hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from converter import encoder, softmax
+from converter.arrangement import Arrangement
+from converter.checkpoint.configuration import Configuration
+from converter.checkpoint.encoder import encoder_prefix, read_encoder
+from converter.checkpoint.heads import read_heads
+from converter.deviation import Lookup
+from converter.graph import Graph, Op, Operator, Rule, S
+from converter.graph import Tensor as Node
+from converter.integer import Quantisation
+from converter.network import Network
+from converter.quantisation import HIGHEST, LOWEST, SMALLEST_SCALE
+from converter.simulation import ON_GRID, lookup_of
+from converter.train.traced import LiveWeights, Traced
+
+
+class SimulatedModel(nn.Module):
+    """A model of `models.build`, computed as its integer graph; same interface, same weights."""
+
+    def __init__(self, model: nn.Module, configuration: Configuration, network: Network, arranged: Arrangement) -> None:
+        """`network`: read from the checkpoint of `model`; `arranged`: of that network."""
+        super().__init__()
+        self.model = model
+        self._configuration, self._network, self._plan = configuration, network, arranged.plan
+        named = {t.name: t for o in arranged.integers.operators for t in (*o.inputs, *o.outputs)}
+        self._scales = {name: t.quantisation for name, t in named.items() if t.quantisation is not None}
+        of_node = {t: self._scales[t.name] for t in arranged.graph.tensors() if t.name in self._scales}
+        self._lookups = {
+            o.outputs[0].name: lookup_of(arranged.graph, o, arranged.ranges, of_node)
+            for o in arranged.graph.operators
+            if o.op is Op.INVERSE_DEVIATION
+        }
+        for name, parameter in model.named_parameters():
+            # a table has one scale: moving its rows by less than a step would change nothing
+            if "embeddings.weight" in name.replace("_embeddings", "embeddings"):
+                parameter.requires_grad_(False)
+
+    @property
+    def transformer(self) -> Any:
+        return self.model.transformer
+
+    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        """As the model's: ids, mask [batch, S] → logits. Texts are run at their exact length, those of one together."""
+        graph = self._graph()
+        lengths = mask.sum(dim=1)
+        results: dict[str, Tensor] = {}
+        for length in sorted(set(lengths.tolist())):
+            rows = torch.nonzero(lengths == length)[:, 0]
+            for name, value in self._run(graph, ids[rows, :length]).items():
+                key = "intent" if name == "classification" else name
+                pools = value.shape[1] == 1 and key == "intent"
+                shape = (len(ids), value.shape[-1]) if pools else (*ids.shape, value.shape[-1])
+                result = results.setdefault(key, value.new_zeros(shape))
+                places = (rows,) if pools else (rows[:, None], torch.arange(length))
+                results[key] = result.index_put(places, value[:, 0] if pools else value)
+        return results
+
+    def _graph(self) -> Graph:
+        weights = LiveWeights(dict(self.model.named_parameters()))
+        prefix = encoder_prefix(weights)
+        live = read_encoder(self._configuration, weights, prefix)
+        heads = read_heads(self._configuration, weights, prefix, live, [h.name for h in self._network.heads])
+        return encoder.build(replace(self._network, encoder=live, heads=heads), self._plan)
+
+    def _run(self, graph: Graph, ids: Tensor) -> dict[str, Tensor]:
+        """ids [B, S] → [B, S or 1, labels] by head."""
+        run = _Run(self._scales, self._lookups, graph.longest, *ids.shape)
+        positions = torch.arange(ids.shape[1]).expand_as(ids)
+        values: dict[Node, Tensor] = {t: ids if t.name == "ids" else positions for t in graph.inputs}
+        for operator in graph.operators:
+            arguments = [run.constant(t) if t.constant is not None else values[t] for t in operator.inputs]
+            results = _EVALUATE[operator.op](run, operator, *arguments)
+            for tensor, value in zip(operator.outputs, results, strict=True):
+                values[tensor] = value if operator.op in ON_GRID else run.put_on_grid(value, tensor)
+        return {t.name: values[t] for t in graph.outputs}
+
+
+class _Run:
+    """What the operators of one run share: [1, S, 1, C] is [B, S, 1, C] here, and what has no leading 1 gets a B."""
+
+    def __init__(
+        self, scales: dict[str, Quantisation], lookups: dict[str, Lookup], longest: int, batch: int, length: int
+    ) -> None:
+        self.scales, self.lookups, self.batch, self.length = scales, lookups, batch, length
+        divisor, power, rest = softmax.tables(longest)
+        self.divisor, self.power, self.rest = divisor, torch.from_numpy(power), torch.from_numpy(rest)
+
+    def constant(self, tensor: Node) -> Tensor:
+        """A weight on its grid; a table as it is, for only the rows that are looked up are needed."""
+        value: Any = tensor.constant
+        real = value.tensor if isinstance(value, Traced) else torch.as_tensor(value)
+        if tensor.rule is Rule.BIAS:
+            return real
+        if tensor.rule is Rule.TABLE:
+            return real
+        rows = real.reshape(len(real), -1)
+        scale = (rows.detach().abs().amax(dim=1, keepdim=True) / HIGHEST).clamp_min(SMALLEST_SCALE)
+        return _straight_through(rows, (rows.detach() / scale).round() * scale).reshape(real.shape)
+
+    def put_on_grid(self, value: Tensor, tensor: Node) -> Tensor:
+        q = self.scales[tensor.name]
+        scale = float(q.scale[0])
+        value = value.clamp((LOWEST - q.zero_point) * scale, (HIGHEST - q.zero_point) * scale)
+        return _straight_through(value, (value.detach() / scale).round() * scale)
+
+    def shape(self, tensor: Node) -> list[int]:
+        sizes = [self.length if size == S else size for size in tensor.shape]
+        return [self.batch, *(sizes[1:] if has_leading_one(tensor) else sizes)]
+
+
+def has_leading_one(tensor: Node) -> bool:
+    """Whether the batch takes the place of the first dimension."""
+    return tensor.rule is Rule.INDEX or len(tensor.shape) == 4
+
+
+def _straight_through(value: Tensor, rounded: Tensor) -> Tensor:
+    """`rounded`, with the gradient of `value`."""
+    return value + (rounded - value).detach()
+
+
+Results = tuple[Tensor, ...]
+
+
+def _linear(_: _Run, operator: Operator, x: Tensor, weight: Tensor, bias: Tensor) -> Results:
+    y = functional.linear(x, weight, bias)
+    ceiling = operator.attributes["ceiling"]
+    if isinstance(ceiling, float):
+        y = y.clamp_max(ceiling)
+    return (y.relu() if operator.attributes["relu"] else y,)
+
+
+def _inverse_deviation(run: _Run, operator: Operator, *centred: Tensor) -> Results:
+    a = operator.attributes
+    count, epsilon, factors = a["count"], a["epsilon"], a["factors"]
+    assert isinstance(count, int) and isinstance(epsilon, float) and isinstance(factors, tuple)
+    variance = torch.stack([x.square().sum(dim=-1, keepdim=True) for x in centred]).sum(dim=0) / count + epsilon
+    whole = [
+        (x.detach() / float(run.scales[t.name].scale[0])).round().double().numpy()
+        for x, t in zip(centred, operator.inputs, strict=True)
+    ]
+    looked_up = torch.from_numpy(run.lookups[operator.outputs[0].name](whole)).float()
+    inverse = _straight_through(variance.rsqrt(), looked_up)
+    return tuple(inverse / factor for factor in (1.0, *factors))
+
+
+def _row_normaliser(run: _Run, _: Operator, x: Tensor, __: Tensor) -> Results:
+    summands = ((x.detach().exp() - 1) * softmax.STEPS).round()
+    index = (summands.sum(dim=-1, keepdim=True) + softmax.STEPS * x.shape[-1]).long() // run.divisor
+    power = run.power[index]
+    return power, _straight_through(1 / (x.exp().sum(dim=-1, keepdim=True) * power), run.rest[index])
+
+
+def _gelu(_: _Run, operator: Operator, x: Tensor) -> Results:
+    return (functional.gelu(x, approximate="tanh" if operator.attributes["approximate"] else "none"),)
+
+
+def _mean(_: _Run, operator: Operator, x: Tensor) -> Results:
+    axis = operator.attributes["axis"]
+    assert isinstance(axis, int)
+    return (x.mean(dim=axis, keepdim=True),)
+
+
+def _transpose(_: _Run, operator: Operator, x: Tensor) -> Results:
+    permutation = operator.attributes["permutation"]
+    assert isinstance(permutation, tuple)
+    if has_leading_one(operator.inputs[0]):
+        raise ValueError(f"{operator.inputs[0].name}: a batch cannot be transposed")
+    return (x.permute(0, *(int(axis) + 1 for axis in permutation)),)
+
+
+_EVALUATE: dict[Op, Callable[..., Results]] = {
+    Op.GATHER: lambda run, o, table, indices: (run.put_on_grid(table[indices], o.outputs[0]),),
+    Op.LINEAR: _linear,
+    Op.ADD: lambda _, __, a, b: (a + b,),
+    Op.SUBTRACT: lambda _, __, a, b: (a - b,),
+    Op.MULTIPLY: lambda _, __, a, b: (a * b,),
+    Op.CHANNEL_AFFINE: lambda _, __, x, weight, bias: (x * weight + bias,),
+    Op.MEAN: _mean,
+    Op.INVERSE_DEVIATION: _inverse_deviation,
+    Op.MATMUL: lambda _, __, a, b: (a @ b.transpose(-1, -2),),
+    Op.ROW_MAXIMUM: lambda _, __, x: (x.amax(dim=-1, keepdim=True),),
+    Op.EXPONENTIAL: lambda _, __, x: (x.exp(),),
+    Op.ROW_NORMALISER: _row_normaliser,
+    Op.GELU: _gelu,
+    Op.TANH: lambda _, __, x: (x.tanh(),),
+    Op.RELU: lambda _, __, x: (x.relu(),),
+    Op.SPLIT: lambda _, o, x: x.chunk(len(o.outputs), dim=-1),
+    Op.CONCAT: lambda _, __, *parts: (torch.cat(parts, dim=-1),),
+    Op.RESHAPE: lambda run, o, x: (x.reshape(run.shape(o.outputs[0])),),
+    Op.TRANSPOSE: _transpose,
+    Op.FIRST: lambda _, __, x: (x[:, :1],),
+}

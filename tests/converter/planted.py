@@ -1,0 +1,73 @@
+"""Plants outliers in a checkpoint's network without changing what it computes in float32.
+
+Which channels can be scaled up and compensated exactly:
+
+- values, channel by channel: the attention's output layer divides again;
+- queries and keys, channel by channel, the one against the other;
+- all biases of an output layer by one number: LayerNorm takes the mean off;
+- the residual stream into a LayerNorm, all channels by one number: LayerNorm divides by the deviation (ε aside). The
+  embeddings can so be blown up as they are, later sums only with the LayerNorm before them;
+- channels of the residual stream one by one cannot: every LayerNorm reads them together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from converter.network import Array, Encoder, Layer, Linear, Network
+
+CHANNELS = 3
+"""that are blown up, of each kind and layer"""
+
+
+def plant(network: Network, factor: float, seed: int = 0) -> Network:
+    """`network` with a few channels of each kind `factor` times as large."""
+    generator = np.random.default_rng(seed)
+    encoder = network.encoder
+    layers = tuple(_layer(layer, factor, generator) for layer in encoder.layers)
+    return replace(network, encoder=_embeddings(replace(encoder, layers=layers), factor))
+
+
+def _embeddings(encoder: Encoder, factor: float) -> Encoder:
+    """All embeddings times `factor`, ε with its square; and another constant added to all channels of each position."""
+    offset = np.float32(factor / 100) * np.arange(len(encoder.position_embeddings), dtype=np.float32)[:, None]
+    return replace(
+        encoder,
+        word_embeddings=encoder.word_embeddings * np.float32(factor),
+        type_embeddings=encoder.type_embeddings * np.float32(factor),
+        position_embeddings=(encoder.position_embeddings * np.float32(factor) + offset).astype(np.float32),
+        embedding_norm=replace(encoder.embedding_norm, epsilon=encoder.embedding_norm.epsilon * factor * factor),
+    )
+
+
+def _layer(layer: Layer, factor: float, generator: np.random.Generator) -> Layer:
+    hidden = len(layer.query.bias)
+    values, queries = (_chosen(hidden, factor, generator) for _ in range(2))
+    shift = np.float32(factor / 10)
+    output, attention_output = layer.output, _columns(layer.attention_output, np.reciprocal(values))
+    return replace(
+        layer,
+        value=_rows(layer.value, values),
+        attention_output=replace(attention_output, bias=attention_output.bias + shift),
+        query=_rows(layer.query, queries),
+        key=_rows(layer.key, np.reciprocal(queries)),
+        output=replace(output, bias=output.bias - shift),
+    )
+
+
+def _chosen(hidden: int, factor: float, generator: np.random.Generator) -> Array:
+    scale = np.ones(hidden, np.float32)
+    scale[generator.choice(hidden, CHANNELS, replace=False)] = factor
+    return scale
+
+
+def _rows(linear: Linear, scale: Array) -> Linear:
+    return replace(linear, weight=linear.weight * scale[:, None], bias=linear.bias * scale)
+
+
+def _columns(linear: Linear, scale: Array) -> Linear:
+    width = linear.weight.shape[1]
+    rows_of = np.repeat(np.arange(linear.groups), len(linear.bias) // linear.groups)
+    return replace(linear, weight=linear.weight * scale.reshape(linear.groups, width)[rows_of])
