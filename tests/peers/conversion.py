@@ -1,6 +1,6 @@
 """What a whole conversion costs: time and peak memory of `edge-converter convert`, and the file's size.
 
-python -m tests.peers.conversion CHECKPOINT MODEL.tflite [--json]
+python -m tests.peers.conversion CHECKPOINT MODEL.tflite [--effort fast|best] [--json]
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 KIB, MEBIBYTE = 1 << 10, 1 << 20
 
 
-def convert(checkpoint: Path, model: Path) -> dict[str, float]:
+def convert(checkpoint: Path, model: Path, effort: str) -> dict[str, float]:
     """Convert in a process of its own.
 
     Returns:
@@ -30,6 +30,8 @@ def convert(checkpoint: Path, model: Path) -> dict[str, float]:
         str(checkpoint),
         "-o",
         str(model),
+        "--effort",
+        effort,
     ]
     began = time.perf_counter()
     subprocess.run(command, check=True, stdout=sys.stderr)
@@ -46,9 +48,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="measure a conversion")
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("model", type=Path)
+    parser.add_argument("--effort", choices=["fast", "best"], default="best")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    found = convert(arguments.checkpoint, arguments.model)
+    found = convert(arguments.checkpoint, arguments.model, arguments.effort)
     print(
         json.dumps(found, indent=2) if arguments.json else "\n".join(f"{key:10}{value}" for key, value in found.items())
     )
