@@ -308,7 +308,9 @@ class TestEnds:
             # the last reply may have come before the port was lost, or noticed to be lost
             with server.connect() as wire:
                 end = time.monotonic() + SECONDS
-                while f'edge_serial_reopened_total{{port="{relay.ours}"}} 3' not in request(wire, "metrics"):
+                while f'edge_serial_reopened_total{{port="{relay.ours}"}} 3' not in (
+                    metrics := request(wire, "metrics")
+                ):
                     assert time.monotonic() < end, server.log
             assert f'edge_serial_up{{port="{relay.ours}"}} 1' in metrics
 
