@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from edge_runtime.errors import Cancelled, DeadlineExceeded, EdgeError, Overloaded, ServerError
+from edge_runtime.errors import Cancelled, DeadlineExceeded, Overloaded, ServerError
 from edge_runtime.server.cost import Cost
 from edge_runtime.server.fairness import FairQueue
 from edge_runtime.server.job import MAX_ATTEMPTS, Client, Job, Outcome
@@ -46,11 +46,6 @@ class Lane:
 
     def __len__(self) -> int:
         return len(self._queue)
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing waits and nothing runs."""
-        return not self._queue and not any(worker.running for worker in (*self.workers, *self.draining))
 
     def submit(self, job: Job, patience: float) -> None:
         """Queue a job.
@@ -135,13 +130,6 @@ class Lane:
         depth = 2 if self.cost.mean < QUICK else 1
         while self._queue and self._dispatch_one(depth):
             pass
-
-    def fail_all(self, error: EdgeError) -> None:
-        """Nothing of what waits will be done."""
-        for job in list(self._queue):
-            self._queue.remove(job.client, job)
-            self._gone(job)
-            job.fail(error)
 
     def finished(self, worker: WorkerProcess, job: Job, answer: tuple[Any, ...]) -> None:
         """A worker says what came of a job.

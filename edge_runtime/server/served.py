@@ -62,13 +62,11 @@ class ServedModel:
     def __init__(self, settings: Settings, workers: int, queue: int, measures: Measures) -> None:
         self._settings = settings
         self.count = workers
-        self._queue_limit = queue
         self._measures = measures
         self._stopping = False
         self._pause = FIRST_PAUSE
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
-        self._checked: dict[WorkerProcess, float] = {}
         self._description: Description | None = None
         self.lane = Lane(settings.model, queue)
 

@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 NO_MODEL = "none"
 """in metrics, of operations that concern none"""
 
+MAX_DEFERRED = 16
+"""requests of a client that are kept until the models are loaded; each may be as long as a line, and the rest of what
+it sends waits in its socket"""
+
 _AT_ONCE = {"hello", "info", "health", "metrics", "cancel"}
 """operations that wait for nothing, and so are answered however much else waits"""
 
@@ -91,8 +95,8 @@ class Session:
 
     @property
     def backed_up(self) -> bool:
-        """Whether so much waits to go into streams that nothing more should be read for now."""
-        return any(stream.full for stream in self._streams.values())
+        """Whether so much waits, for models to be loaded or to go into streams, that no more should be read for now."""
+        return len(self._deferred) >= MAX_DEFERRED or any(stream.full for stream in self._streams.values())
 
     def receive(self, line: bytes | None) -> None:
         """Take a line without its line feed; None for one that was too long."""

@@ -372,6 +372,20 @@ class TestOperation:
                 assert request(wire, "understand", text=TEXT)["intent"] == "iot_hue_lightoff"
             assert path.exists()
 
+    def test_requests_wait_for_the_models(self, folder: Path) -> None:
+        """What was sent before the server was there, and while it loads, is answered when it can be."""
+        path = folder / "given.sock"
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+            listening.bind(str(path))
+            listening.listen()
+            with Wire.unix(path) as wire:
+                line = '{"id": %d, "op": "tag", "text": "%s", "deadline_ms": 60000}\n'
+                # in one piece: the kernel keeps few small ones for a connection that nobody has accepted
+                wire.send_bytes("".join(line % (number, TEXT) for number in range(100)).encode())
+                with Server(folder, inherited=[listening]):
+                    replies = [wire.receive() for _ in range(100)]
+        assert sorted(reply["id"] for reply in replies if "result" in reply) == list(range(100))
+
     def test_tcp(self, folder: Path) -> None:
         """TCP answers the same, has no administrators, and listens beyond this machine only if that is said twice."""
         port = free_port()
