@@ -103,7 +103,15 @@ def read_configuration(folder: Path) -> Configuration:
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{folder} has no config.json; is it the folder of a Hugging Face checkpoint?")
-    fields = read_object(path)
+    return check(read_object(path), path)
+
+
+def check(fields: dict[str, Any], path: Path) -> Configuration:
+    """`fields`, the content of a config.json, checked; `path` is what errors name.
+
+    Raises:
+        CheckpointError: as `read_configuration`.
+    """
     family = _family(path, fields)
     sizes = {name: _whole(path, fields, name) for name in _DEFAULTS if name not in ("hidden_act", "layer_norm_eps")}
     groups = {name: sizes[name] if family == "squeezebert" else 1 for name in GROUP_FIELDS}
