@@ -30,16 +30,20 @@ WORST_TENSORS = 15
 
 
 class _Commands(click.Group):
-    """Finds `train` only when it is asked for: it stands in a package of its own."""
+    """Finds `train` and `distil` only when they are asked for: they stand in packages of their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "train"])
+        return sorted([*super().list_commands(ctx), "distil", "train"])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name == "train":
             from converter.train.command import train
 
             return train
+        if name == "distil":
+            from converter.distil.command import distil
+
+            return distil
         return super().get_command(ctx, name)
 
 
