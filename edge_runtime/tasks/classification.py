@@ -50,7 +50,11 @@ def rank(logits: NDArray[np.float32], head: Head, top_k: int) -> list[Label]:
 
 
 def recognise(logits: NDArray[np.float32], head: Head) -> tuple[str | None, float]:
-    """The likeliest label and its probability; no label where it is too unlikely or is the head's "out of scope"."""
-    label = rank(logits, head, 1)[0]
-    known = label.score >= head.threshold and label.label != head.out_of_scope
-    return (label.label if known else None), label.score
+    """The likeliest label and its probability; no label where that is too low, or "out of scope" is likelier still.
+
+    The probability is that of a label in scope even where none is given: the lower it is, the surer the refusal.
+    """
+    first, *others = rank(logits, head, 2)
+    if first.label == head.out_of_scope:
+        return None, others[0].score
+    return (first.label if first.score >= head.threshold else None), first.score

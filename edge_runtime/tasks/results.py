@@ -42,7 +42,7 @@ class Understanding:
     intent: str | None
     """None: not recognised"""
     score: float
-    """calibrated probability of the likeliest intent, recognised or not, 0 to 1"""
+    """calibrated probability of the likeliest intent, recognised or not, 0 to 1: the lower, the surer a refusal"""
     slots: tuple[Entity, ...]
     """in the text's order; none where the intent was not recognised"""
 
