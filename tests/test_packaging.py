@@ -20,6 +20,7 @@ BOARD = {"ai_edge_litert", "tflite_runtime", "numpy", "tokenizers", "click", "se
 WORKSTATION = {
     "ai_edge_litert", "click", "flatbuffers", "numpy", "rich", "safetensors", "threadpoolctl", "tokenizers",
 }  # fmt: skip
+SCORING = {"scipy", "seqeval", "sklearn"}
 TRAINING = {"torch", "transformers"}
 IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}
 
@@ -64,7 +65,7 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
     ("package", "allowed"),
     [
         ("edge_runtime", BOARD),
-        ("converter", {"edge_runtime"} | WORKSTATION | TRAINING),
+        ("converter", {"edge_runtime"} | WORKSTATION | SCORING | TRAINING),
         ("firmware_hooks", {"edge_runtime"} | BOARD),
         ("boards", {"edge_runtime"} | BOARD),
     ],
@@ -80,6 +81,11 @@ def test_pytorch_only_where_it_is_needed() -> None:
     needed = {"converter/checkpoint/weights.py", "converter/train", "converter/training"}
     files = {file for file, name in imports("converter") if name in TRAINING}
     assert {file for file in files if not {str(file), str(file.parent)} & needed} == set()
+
+
+def test_scores_only_where_they_are_computed() -> None:
+    """Only the metrics import the packages of the extra `score`."""
+    assert {str(file) for file, name in imports("converter") if name in SCORING} == {"converter/metrics.py"}
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "armv7l", "armv8l"])

@@ -1,4 +1,4 @@
-"""Tables: .csv (commas, quotes) and .tsv (tabs; quotes are text), with a first line of names or text and label alone."""
+"""Tables: .csv (commas, quotes) and .tsv (tabs; quotes are text), with a first line of names or just text and label."""
 
 from __future__ import annotations
 
