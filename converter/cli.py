@@ -97,6 +97,17 @@ def convert(
 
 
 @main.command()
+@click.argument("checkpoint", type=_FOLDER)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write.")
+def compact(checkpoint: Path, output: Path) -> None:
+    """Store a checkpoint's matrices in eight bits a weight: to be passed on, and trained further."""
+    with _reported():
+        from converter.checkpoint.compact import compact as run
+
+        run(checkpoint, output)
+
+
+@main.command()
 @click.argument("file", type=_FILE)
 @_json
 def inspect(file: Path, as_json: bool) -> None:

@@ -31,7 +31,7 @@ class Size:
 
 
 PRESETS = {
-    "nano": Size(hidden=128, layers=3, heads=4, intermediate=512, positions=512),
+    "nano": Size(hidden=128, layers=2, heads=4, intermediate=512, positions=512),
     "tiny": Size(hidden=192, layers=4, heads=6, intermediate=768, positions=512),
     "small": Size(hidden=256, layers=6, heads=8, intermediate=1024, positions=512),
     "base": Size(hidden=384, layers=6, heads=12, intermediate=1536, positions=512),

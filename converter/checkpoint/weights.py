@@ -13,6 +13,8 @@ from converter.checkpoint.json_file import read_object
 from converter.errors import CheckpointError
 from converter.network import Array, LayerNorm, Linear
 
+SCALE = ".scale"
+"""after a weight's name: the float32 step of each row of a weight that is stored in eight bits (`compact`)"""
 # BERT checkpoints converted from TensorFlow before 2019 call LayerNorm's weight gamma and its bias beta.
 _OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}
 
@@ -57,6 +59,10 @@ class Weights:
             raise CheckpointError(f"{self.source}: weight {name} is a single number; a matrix was expected")
         return shape[0]
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Raises CheckpointError if it is missing."""
+        return self._find(name).shape
+
     def take(self, name: str, *shape: int) -> Array:
         """The weight `name` as float32 `shape`.
 
@@ -71,7 +77,7 @@ class Weights:
                 f"{self.source}: weight {name} has the shape {list(tensor.shape)}, config.json asks for {list(shape)}"
             )
         try:
-            values = tensor.to_float32().reshape(shape)
+            values = self._floats(name, tensor).reshape(shape)
         except KeyError:
             raise CheckpointError(
                 f"{self.source}: weight {name} is stored as {tensor.kind}; F32, F16, BF16 or F64 was expected"
@@ -90,6 +96,15 @@ class Weights:
 
     def layer_norm(self, name: str, width: int, epsilon: float) -> LayerNorm:
         return LayerNorm(self.take(f"{name}.weight", width), self.take(f"{name}.bias", width), epsilon)
+
+    def _floats(self, name: str, tensor: StoredTensor) -> Array:
+        """Raises KeyError for a type that is neither a float nor eight bits with a scale for every row."""
+        if tensor.kind != "I8" or name + SCALE not in self:
+            return tensor.to_float32()
+        steps = np.frombuffer(tensor.data, np.int8).reshape(tensor.shape)
+        scales = self.take(name + SCALE, tensor.shape[0])
+        values: Array = steps * scales.reshape(-1, *[1] * (steps.ndim - 1))
+        return values
 
     def _find(self, name: str) -> StoredTensor:
         if name not in self._tensors:

@@ -20,13 +20,8 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 @click.command()
 @click.argument("teacher", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write.")
-@click.option(
-    "--texts",
-    multiple=True,
-    required=True,
-    type=_EXISTING,
-    help="File of text (also .xz, .gz, .bz2), or folder of them.",
-)
+@click.option("--texts", multiple=True, type=_EXISTING, help="File of text (also .xz, .gz, .bz2), or folder of them.")
+@click.option("--data", multiple=True, type=_EXISTING, help="Labelled data whose texts are learnt from as well.")
 @click.option(
     "--preset", type=click.Choice(list(PRESETS)), default="base", show_default=True, help="The student's size."
 )
@@ -60,7 +55,7 @@ def distil(**given: Any) -> None:
     A run that was ended goes on where it stood when the same command is given again.
     """
     from converter.errors import ConverterError
-    from converter.train.models import require_packages
+    from converter.train.packages import require_packages
 
     try:
         require_packages()
@@ -92,6 +87,7 @@ def _options(given: dict[str, Any]) -> Any:
         teacher=given["teacher"],
         output=given["output"],
         texts=given["texts"],
+        data=given["data"],
         size=replace(PRESETS[given["preset"]], **own),
         schedule=Schedule(
             tokens=given["tokens"],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from converter.checkpoint.configuration import read_configuration
 from converter.checkpoint.tokenizer import read_tokenizer
+from converter.data_sets import source_name
 from converter.distil.targets import (
     Description,
     describe,
@@ -44,10 +45,13 @@ class Options:
     teacher: Path
     output: Path
     texts: Sequence[Path]
+    """files of text, or folders of them"""
     size: Size
     schedule: Schedule
     unique: int
     """tokens of text that the teacher is asked about; the student meets them again when they are used up"""
+    data: Sequence[Path] = ()
+    """labelled data whose texts are learnt from as well"""
     targets: Path | None = None
     """folder for the teacher's states, which other students can learn from as well; without it within the output's"""
     states: int = 3
@@ -86,7 +90,6 @@ def distil(
     import torch
 
     from converter.distil.initialise import initialise
-    from converter.distil.targets import SHARD_TOKENS
     from converter.distil.training import Distillation, Goals, read_checkpoint
     from converter.train.encoder import load_encoder, new_encoder
     from converter.train.packing import pack
@@ -101,10 +104,9 @@ def distil(
     torch.manual_seed(options.schedule.seed)
 
     on_stage("reading the texts")
-    sources = read_sources(options.texts)
+    sources = read_sources(options.texts, options.data)
     layers = tuple(round((i + 1) * depth / options.states) for i in range(options.states))
-    shards = 1 + -(-options.unique // SHARD_TOKENS)
-    description = describe(options.teacher, sources, layers, options.longest, options.schedule.seed, shards)
+    description = describe(options.teacher, sources, layers, options.longest, options.schedule.seed, options.unique)
     targets = options.targets or options.output / WORK / "targets"
     prepare(targets, description)
     work = options.output / WORK
@@ -127,7 +129,9 @@ def distil(
             basis = state["basis"]
         own = tuple(round(layer * size.layers / depth) for layer in layers)
         goals = Goals(own, basis, read_statistics(targets))
-        distillation = Distillation(student, goals, targets, range(1, shards), options.schedule, asked.ready, settings)
+        distillation = Distillation(
+            student, goals, targets, range(1, description.shards), options.schedule, asked.ready, settings
+        )
         if state is not None:
             distillation.load(state)
         resumed = distillation.progress.tokens
@@ -150,6 +154,8 @@ def _check(options: Options, hidden: int, layers: int, positions: int) -> None:
             f"the student ({size.layers} layers × {size.hidden}, {size.positions} positions) is larger than its "
             f"teacher ({layers} layers × {hidden}, {positions} positions)"
         )
+    if not options.texts and not options.data:
+        raise TrainingError("no text was given: --texts FILE, or --data for that of labelled data")
     if not 1 <= options.states <= layers:
         raise TrainingError(f"--states must be from 1 to {layers}, the teacher's layers")
     if not 8 <= options.longest <= size.positions:
@@ -169,7 +175,8 @@ class _Teacher:
 
     def __init__(self, options: Options, targets: Path, description: Description) -> None:
         self.folder, self.description = targets, description
-        arguments = (options.teacher, list(options.texts), targets, description, options.schedule.bfloat16)
+        texts, data = list(options.texts), list(options.data)
+        arguments = (options.teacher, texts, data, targets, description, options.schedule.bfloat16)
         context = multiprocessing.get_context("spawn")
         self.process = context.Process(target=_teach, args=arguments, name="teacher", daemon=True)
 
@@ -187,7 +194,14 @@ class _Teacher:
             self.process.join()
 
 
-def _teach(teacher: Path, texts: Sequence[Path], folder: Path, description: Description, bfloat16: bool) -> None:
+def _teach(
+    teacher: Path,
+    texts: Sequence[Path],
+    data: Sequence[Path],
+    folder: Path,
+    description: Description,
+    bfloat16: bool,
+) -> None:
     import torch
     from tokenizers import Tokenizer
 
@@ -196,7 +210,7 @@ def _teach(teacher: Path, texts: Sequence[Path], folder: Path, description: Desc
     torch.set_num_threads(1)
     tokenizer, _ = read_tokenizer(teacher, read_configuration(teacher).vocab_size)
     dtype = torch.bfloat16 if bfloat16 else torch.float32
-    sources = read_sources(texts)
+    sources = read_sources(texts, data)
     produce(folder, load_encoder(teacher), Tokenizer.from_str(tokenizer), sources, description, dtype)
 
 
@@ -222,7 +236,7 @@ def _save(
         "licence": options.licence,
         "training": {
             "teacher": options.teacher.resolve().name,
-            "texts": sorted(path.name for path in options.texts),
+            "texts": [path.name for path in options.texts] + [source_name(path) for path in options.data],
             "tokens": schedule.tokens,
             "distinct_tokens": options.unique,
             "hours": round(seconds / 3600, 2),

@@ -1,6 +1,6 @@
 """What the teacher makes of the texts: its states at chosen layers, computed once and kept on disk.
 
-One folder serves any number of students and passes over the texts. It holds shards of about `SHARD_TOKENS` tokens,
+One folder serves any number of students and passes over the texts. It holds shards of some ten thousand tokens,
 each written aside and renamed, so that a reader never sees half of one, and `targets.json`, which says whose they are.
 """
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 DESCRIPTION = "targets.json"
 SHARD_TOKENS = 2**16
+"""75 MB at three layers of 384 channels"""
 TEACHER_TOKENS = 4096
 """of one pass of the teacher"""
 STEPS = 127
@@ -47,6 +48,9 @@ class Description:
     longest: int
     seed: int
     shards: int
+    """the first of them for validation"""
+    shard_tokens: int
+    """at least so many in each"""
 
 
 @dataclass(frozen=True)
@@ -95,12 +99,15 @@ def digest(*paths: Path) -> str:
 
 
 def describe(
-    teacher: Path, sources: Sequence[Source], layers: Sequence[int], longest: int, seed: int, shards: int
+    teacher: Path, sources: Sequence[Source], layers: Sequence[int], longest: int, seed: int, unique: int
 ) -> Description:
+    """What targets of `unique` tokens will depend on."""
     weights = sorted(p for p in teacher.iterdir() if p.suffix in (".safetensors", ".bin"))
     named = [p for name in ("config.json", "tokenizer.json", "vocab.txt") if (p := teacher / name).is_file()]
     each = {s.name: hashlib.sha256("\n".join(s.lines).encode()).hexdigest()[:16] for s in sources}
-    return Description(digest(*named, *weights)[:16], each, tuple(layers), longest, seed, shards)
+    size = min(SHARD_TOKENS, unique)
+    shards = 1 + -(-unique // size)
+    return Description(digest(*named, *weights)[:16], each, tuple(layers), longest, seed, shards, size)
 
 
 def prepare(folder: Path, description: Description) -> None:
@@ -142,7 +149,7 @@ def produce(
         stream = sequences(draw(sources, generator), tokenizer, description.longest, generator)
         texts: list[list[int]] = []
         tokens = 0
-        while tokens < SHARD_TOKENS:
+        while tokens < description.shard_tokens:
             texts.append(next(stream))
             tokens += len(texts[-1])
         states = teacher_states(teacher, texts, description.layers, dtype)

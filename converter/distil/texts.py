@@ -6,12 +6,13 @@ import bz2
 import gzip
 import lzma
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from converter.data_sets import guess_task, read, source_name, texts_of
 from converter.errors import TrainingError
 
 _OPEN: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open, ".bz2": bz2.open}
@@ -20,6 +21,9 @@ SHARE_EXPONENT = 0.5
 sample their languages"""
 SHORTEST = 3
 """words of a line worth learning from"""
+
+SHORTEST_PIECE = 16
+"""tokens, where a long line is cut"""
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,15 @@ class Source:
         return sum(map(len, self.lines))
 
 
-def read_sources(paths: Sequence[Path]) -> list[Source]:
-    """Files of text, plain or compressed (.xz, .gz, .bz2); of a folder all files that end in .txt or in these.
+def read_sources(paths: Sequence[Path], data: Sequence[Path] = ()) -> list[Source]:
+    """Files of text, and the texts of labelled data.
+
+    Args:
+        paths: plain or compressed (.xz, .gz, .bz2) files; of a folder all files that end in .txt or in these.
+        data: whatever `converter.data_sets` reads.
 
     Raises:
-        TrainingError: a file cannot be read, is not UTF-8, or there is no line of `SHORTEST` words.
+        TrainingError: a file cannot be read, is not UTF-8, or has no line of `SHORTEST` words.
     """
     files: list[Path] = []
     for path in paths:
@@ -49,7 +57,7 @@ def read_sources(paths: Sequence[Path]) -> list[Source]:
             files += inside
         else:
             files.append(path)
-    return [_read(path) for path in files]
+    return [*(_read(path) for path in files), *(_texts(path) for path in data)]
 
 
 def _read(path: Path) -> Source:
@@ -60,10 +68,22 @@ def _read(path: Path) -> Source:
         raise TrainingError(f"{path} is not UTF-8 (byte {error.start})") from error
     except (OSError, EOFError, lzma.LZMAError) as error:
         raise TrainingError(f"cannot read {path}: {error}") from error
-    lines = tuple(line for raw in content.split("\n") if len((line := raw.strip()).split()) >= SHORTEST)
+    return _source(path, path.name, content.split("\n"))
+
+
+def _texts(path: Path) -> Source:
+    task = guess_task(path)
+    if task is None:
+        raise TrainingError(f"{path} does not say what its labels are for; give its texts as a .txt file")
+    texts = (text for example in read(path, task).examples for text in texts_of(example))
+    return _source(path, source_name(path), dict.fromkeys(" ".join(text.split()) for text in texts))
+
+
+def _source(path: Path, name: str, texts: Iterable[str]) -> Source:
+    lines = tuple(line for text in texts if len((line := text.strip()).split()) >= SHORTEST)
     if not lines:
         raise TrainingError(f"{path} has no line of {SHORTEST} words or more")
-    return Source(path.name, lines)
+    return Source(name, lines)
 
 
 def draw(sources: Sequence[Source], generator: random.Random) -> Iterator[str]:
@@ -82,14 +102,14 @@ def sequences(
 
     A line that is longer is cut in pieces of random lengths, so that every length up to the longest is met.
     """
-    shortest = min(16, longest)
     before, after = special_tokens(tokenizer)
+    room = longest - len(before) - len(after)
+    shortest = min(SHORTEST_PIECE, room)
     while True:
         texts = [next(lines) for _ in range(batch)]
         for encoding in tokenizer.encode_batch(texts, add_special_tokens=False):
             ids = encoding.ids
             while ids:
-                room = longest - len(before) - len(after)
                 length = len(ids) if len(ids) <= room else generator.randint(shortest, room)
                 yield [*before, *ids[:length], *after]
                 ids = ids[length:]
