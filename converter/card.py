@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from converter.errors import FormatError
+
 MOST_LABELS = 200
 """more are counted, not listed"""
 
@@ -42,6 +44,33 @@ def write(manifest: Mapping[str, Any], details: Mapping[str, Any]) -> str:
         for key, value in details.items():
             lines += [f"### {key}", "", *_plain(value)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def with_sections(card: str, added: str) -> str:
+    """`card` with the sections of `added`, both Markdown: one of a title that the card has takes its place.
+
+    Raises:
+        FormatError: `added` does not begin with a section's title ("## …").
+    """
+    old, new = _sections(card), _sections(added)
+    if added.strip() and not new[0][0].startswith("## "):
+        raise FormatError("what is added to a card must begin with a section's title: ## Title")
+    by_title = dict(new)
+    kept = [(title, by_title.pop(title, text)) for title, text in old]
+    return "\n\n".join(f"{title}\n\n{text}".strip() for title, text in [*kept, *by_title.items()]) + "\n"
+
+
+def _sections(card: str) -> list[tuple[str, str]]:
+    """Titles ("## …"; what stands before the first has the card's own, "# …") and the text below them."""
+    sections: list[tuple[str, list[str]]] = []
+    code = False
+    for line in card.strip().split("\n"):
+        code ^= line.startswith("```")
+        if not sections or (line.startswith("## ") and not code):
+            sections.append((line, []))
+        else:
+            sections[-1][1].append(line)
+    return [(title, "\n".join(lines).strip()) for title, lines in sections]
 
 
 def _about(manifest: Mapping[str, Any]) -> str:

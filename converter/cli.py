@@ -109,6 +109,26 @@ def compact(checkpoint: Path, output: Path) -> None:
 
 @main.command()
 @click.argument("file", type=_FILE)
+@click.option("--add", type=_FILE, help="Markdown whose sections (## …) are added, or take the place of those there.")
+def card(file: Path, add: Path | None) -> None:
+    """Print a model's card, or add to it: scores, limits, how it was made. The model itself stays as it is."""
+    with _reported():
+        from converter import card as cards
+        from converter import model_file
+        from converter.errors import FormatError
+
+        flatbuffer, entries = model_file.read(file)
+        if model_file.CARD not in entries:
+            raise FormatError(f"{file} has no card; it was not made by edge-converter")
+        if add is None:
+            click.echo(entries[model_file.CARD], nl=False)
+            return
+        entries[model_file.CARD] = cards.with_sections(entries[model_file.CARD], add.read_text(encoding="utf-8"))
+        model_file.write(file, model_file.assemble(flatbuffer, entries))
+
+
+@main.command()
+@click.argument("file", type=_FILE)
 @_json
 def inspect(file: Path, as_json: bool) -> None:
     """Say what FILE holds: operators, types, heads, cost. Any TFLite file."""
