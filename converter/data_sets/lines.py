@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from converter.errors import TrainingError
 
+_DECOMPRESS: Mapping[str, Callable[[bytes], bytes]] = {
+    ".xz": lzma.decompress,
+    ".gz": gzip.decompress,
+    ".bz2": bz2.decompress,
+}
+
 
 def read_content(path: Path) -> str:
-    """A whole file, line ends as they stand, without a byte order mark.
+    """A whole file, line ends as they stand, without a byte order mark; .xz, .gz and .bz2 are unpacked.
 
     Raises:
-        TrainingError: the file is missing, empty or not UTF-8.
+        TrainingError: the file is missing, damaged, empty or not UTF-8.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise TrainingError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        content = _DECOMPRESS.get(path.suffix.lower(), bytes)(content)
+    except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+        raise TrainingError(f"{path} cannot be unpacked: {error}") from error
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
