@@ -21,7 +21,7 @@ WORKSTATION = {
     "ai_edge_litert", "click", "flatbuffers", "numpy", "rich", "safetensors", "threadpoolctl", "tokenizers",
 }  # fmt: skip
 SCORING = {"scipy", "seqeval", "sklearn"}
-TRAINING = {"torch", "transformers"}
+TRAINING = {"matplotlib", "torch", "transformers"}
 IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}
 
 
@@ -82,7 +82,7 @@ def within(file: Path, places: set[str]) -> bool:
 
 
 def test_pytorch_only_where_it_is_needed() -> None:
-    """Only training, and reading a pytorch_model.bin, import PyTorch."""
+    """Only training, distilling and reading a pytorch_model.bin import PyTorch."""
     needed = {"converter/checkpoint/weights.py", "converter/train", "converter/distil"}
     files = {file for file, name in imports("converter") if name in TRAINING}
     assert {file for file in files if not within(file, needed)} == set()

@@ -21,6 +21,7 @@ TASKS: dict[str, Task] = {
     "SqueezeBertForMaskedLM": "fill",
     "SqueezeBertForMultipleChoice": "choice",
     "SqueezeBertForIntentAndSlots": "intent and slots",
+    "BertForIntentAndSlots": "intent and slots",
     "BertModel": "base",
     "BertForSequenceClassification": "classification",
     "BertForTokenClassification": "tags",

@@ -52,7 +52,7 @@ def wave_positions(model: Any) -> None:
     """
     import torch
 
-    words = model.get_input_embeddings().weight
+    words = model.word_embeddings.weight
     table = model.embeddings.position_embeddings.weight
     positions, width = table.shape
     frequencies = torch.exp(torch.arange(0, width, 2) * (-np.log(10000.0) / width))
@@ -72,7 +72,7 @@ def take_over(model: Any, vocabulary: Mapping[str, int], folder: Path) -> int:
     import torch
 
     table, theirs = read_embeddings(folder)
-    weight = model.get_input_embeddings().weight
+    weight = model.word_embeddings.weight
     rows = narrowed(table, weight.shape[1])
     shared = [(own, theirs[token]) for token, own in vocabulary.items() if token in theirs]
     with torch.no_grad():

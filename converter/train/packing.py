@@ -70,7 +70,7 @@ class Packed:
 
         width = states.shape[-1]
         means = [states[s.start : s.stop].view(s.texts, s.length, width).float().mean(1) for s in self.segments]
-        result: Tensor = torch.cat(means)[self._returned]
+        result: Tensor = torch.cat(means)[self.returned]
         return result
 
     def tokens(self) -> Tensor:
@@ -80,7 +80,8 @@ class Packed:
         return torch.cat([torch.arange(start, stop) for start, stop in self.places.tolist()])
 
     @cached_property
-    def _returned(self) -> Tensor:
+    def returned(self) -> Tensor:
+        """Of each text, in the order given, its place in the pack: [texts]."""
         import torch
 
         return torch.argsort(torch.tensor(self.order))

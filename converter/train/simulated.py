@@ -29,13 +29,15 @@ from converter.integer import Quantisation
 from converter.network import Network
 from converter.quantisation import HIGHEST, LOWEST, SMALLEST_SCALE
 from converter.simulation import ON_GRID, lookup_of
+from converter.train.model import Model
+from converter.train.packing import Packed
 from converter.train.traced import LiveWeights, Traced
 
 
 class SimulatedModel(nn.Module):
-    """A model of `models.build`, computed as its integer graph; same interface, same weights."""
+    """A `Model`, computed as its integer graph; same interface, same weights."""
 
-    def __init__(self, model: nn.Module, configuration: Configuration, network: Network, arranged: Arrangement) -> None:
+    def __init__(self, model: Model, configuration: Configuration, network: Network, arranged: Arrangement) -> None:
         """`network`: read from the checkpoint of `model`; `arranged`: of that network."""
         super().__init__()
         self.model = model
@@ -53,25 +55,22 @@ class SimulatedModel(nn.Module):
             if "embeddings.weight" in name.replace("_embeddings", "embeddings"):
                 parameter.requires_grad_(False)
 
-    @property
-    def transformer(self) -> Any:
-        return self.model.transformer
-
-    def forward(self, ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """As the model's: ids, mask [batch, S] → logits. Texts are run at their exact length, those of one together."""
+    def forward(self, batch: Packed, dtype: torch.dtype = torch.float32, dropout: float = 0.0) -> dict[str, Tensor]:
+        """As the model's; always in float32 and without dropout, for integers have neither."""
+        del dtype, dropout
         graph = self._graph()
-        lengths = mask.sum(dim=1)
-        results: dict[str, Tensor] = {}
-        for length in sorted(set(lengths.tolist())):
-            rows = torch.nonzero(lengths == length)[:, 0]
-            for name, value in self._run(graph, ids[rows, :length]).items():
-                key = "intent" if name == "classification" else name
-                pools = value.shape[1] == 1 and key == "intent"
-                shape = (len(ids), value.shape[-1]) if pools else (*ids.shape, value.shape[-1])
-                result = results.setdefault(key, value.new_zeros(shape))
-                places = (rows,) if pools else (rows[:, None], torch.arange(length))
-                results[key] = result.index_put(places, value[:, 0] if pools else value)
-        return results
+        rows_of_types = len(self._network.encoder.position_embeddings)
+        parts: dict[str, list[Tensor]] = {}
+        for segment in batch.segments:
+            cut = slice(segment.start, segment.stop)
+            ids = batch.ids[cut].view(segment.texts, segment.length)
+            positions = (batch.positions[cut] + batch.types[cut] * rows_of_types).view_as(ids)
+            for name, value in self._run(graph, ids, positions).items():
+                parts.setdefault(name, []).append(value.flatten(0, 1))
+        return {
+            head.name: torch.cat(parts[head.name])[batch.tokens() if head.over == "tokens" else batch.returned]
+            for head in self.model.heads
+        }
 
     def _graph(self) -> Graph:
         weights = LiveWeights(dict(self.model.named_parameters()))
@@ -80,10 +79,9 @@ class SimulatedModel(nn.Module):
         heads = read_heads(self._configuration, weights, prefix, live, [h.name for h in self._network.heads])
         return encoder.build(replace(self._network, encoder=live, heads=heads), self._plan)
 
-    def _run(self, graph: Graph, ids: Tensor) -> dict[str, Tensor]:
-        """ids [B, S] → [B, S or 1, labels] by head."""
+    def _run(self, graph: Graph, ids: Tensor, positions: Tensor) -> dict[str, Tensor]:
+        """ids, rows of positions and types [B, S] → [B, S or 1, labels] by head."""
         run = _Run(self._scales, self._lookups, graph.longest, *ids.shape)
-        positions = torch.arange(ids.shape[1]).expand_as(ids)
         values: dict[Node, Tensor] = {t: ids if t.name == "ids" else positions for t in graph.inputs}
         for operator in graph.operators:
             arguments = [run.constant(t) if t.constant is not None else values[t] for t in operator.inputs]

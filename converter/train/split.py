@@ -1,29 +1,37 @@
-"""Setting validation texts aside."""
+"""Setting validation examples aside."""
 
 from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from converter.train.corpus import Example
+E = TypeVar("E")
 
 
-def set_aside(examples: Sequence[Example], share: float, seed: int) -> tuple[list[Example], list[Example]]:
-    """Splits into training and validation examples, `share` of every label's texts going to the latter.
+def set_aside(
+    examples: Sequence[E], share: float, seed: int, stratum: Callable[[E], str], key: Callable[[E], str]
+) -> tuple[list[E], list[E]]:
+    """Splits into training and validation examples.
 
-    A text that occurs several times stays on one side. A label with one text only is trained, not validated.
+    Args:
+        examples: all of them.
+        share: of the keys of every stratum that goes to validation; one key at least is left to be trained on.
+        seed: what it is drawn by.
+        stratum: what is to be there on both sides, such as each label.
+        key: examples with the same one stay on one side.
     """
     generator = random.Random(seed)  # noqa: S311 (a repeatable shuffle, no secret)
-    texts: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    keys: defaultdict[str, dict[str, None]] = defaultdict(dict)
     for example in examples:
-        texts[example.label].setdefault(example.text)
+        keys[stratum(example)].setdefault(key(example))
     aside: set[tuple[str, str]] = set()
-    for label in sorted(texts):
-        shuffled = list(texts[label])
+    for name in sorted(keys):
+        shuffled = list(keys[name])
         generator.shuffle(shuffled)
         count = min(round(len(shuffled) * share), len(shuffled) - 1)
-        aside.update((label, text) for text in shuffled[:count])
-    train = [example for example in examples if (example.label, example.text) not in aside]
-    validation = [example for example in examples if (example.label, example.text) in aside]
-    return train, validation
+        aside.update((name, each) for each in shuffled[:count])
+    chosen = [(stratum(example), key(example)) in aside for example in examples]
+    train = [example for example, is_aside in zip(examples, chosen, strict=True) if not is_aside]
+    return train, [example for example, is_aside in zip(examples, chosen, strict=True) if is_aside]

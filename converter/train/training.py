@@ -1,73 +1,59 @@
-"""The training itself: epochs of batches, the best epoch's weights, calibration on the validation texts."""
+"""The training itself: epochs of packed batches, the best epoch's weights, and going on where a run was ended."""
 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
-from converter.train.corpus import OUTSIDE, Example
-from converter.train.encoding import IGNORED, Encoded, Labels, batches, punctuate
-from converter.train.scores import accuracy, span_f1
+from converter.train.features import Features, pack_features
+from converter.train.packing import by_tokens
+from converter.train.prediction import predict
+from converter.train.schedule import Schedule
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Step = Callable[[int, int, int, int], None]
-"""called after every batch with epoch (from 1), epochs, batch (from 1), batches"""
+    from converter.train.resumption import Resumption
+    from converter.train.tasks.task import Task
 
 # Adam's usual setting for transformers; the word embeddings are updated lazily and without decay, because a batch
 # touches a few hundred of their thirty thousand rows.
 BETAS = (0.9, 0.98)
 LONGEST_GRADIENT = 1.0
+MIXED = 32
+"""batches whose examples are sorted by length together: neighbours are alike in length, and others in every epoch"""
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to train."""
+class Step:
+    """What is told of every batch."""
 
-    epochs: int = 20
-    patience: int = 6
-    """epochs without a better validation score before training ends early"""
-    batch: int = 64
-    rate: float = 1e-3
-    """highest learning rate: reached by `warm_up`, then falls linearly to 0"""
-    warm_up: float = 0.06
-    """share of all steps"""
-    decay: float = 0.01
-    """weight decay of all matrices but the word embeddings"""
-    smoothing: float = 0.05
-    """of the intent labels"""
-    punctuation: float = 0.3
-    """share of the training texts that get a full stop, question or exclamation mark at their end"""
-    exchange: float = 0.3
-    """probability of a slot's value to be replaced by another of its values"""
-    digits: float = 0.3
-    """share of the training texts whose number words become digits"""
-    bfloat16: bool = False
-    seed: int = 1
+    epoch: int
+    epochs: int
+    examples: int
+    """of this epoch so far"""
+    of: int
+    loss: float
+    """mean of this epoch so far"""
+    tokens: int
+    """trained on in this run"""
+    seconds: float
+    """that they took"""
 
 
 @dataclass(frozen=True)
 class ValidationSet:
-    """Validation examples of one corpus."""
+    """Validation examples of one data set."""
 
     name: str
-    examples: Sequence[Example]
-    encoded: Sequence[Encoded]
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What one corpus' validation examples gave."""
-
-    intent_accuracy: float
-    slot_f1: float | None
-    texts: int
+    examples: Sequence[Any]
+    features: Sequence[Any]
 
 
 @dataclass
@@ -76,170 +62,204 @@ class Epoch:
 
     number: int
     loss: float
-    scores: Mapping[str, Scores] = field(default_factory=dict)
+    rank: float
+    """mean over data sets of what the task ranks by"""
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """by data set, by metric"""
+    tokens: int = 0
+    seconds: float = 0.0
+    """of training, without the validation"""
+
+
+class Training:
+    """A model on its way: `run` trains it, `state` and `restore` hold all that the way depends on."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: Task[Any, Any],
+        lessons: Callable[[int], Sequence[Features]],
+        validation: Sequence[ValidationSet],
+        schedule: Schedule,
+    ) -> None:
+        """Args:
+        model: a `Model`, or a simulation of one.
+        task: judges what comes out of it.
+        lessons: gives what is trained on in an epoch, counted from 1; the same for the same number.
+        validation: what the best epoch is chosen by.
+        schedule: see there.
+        """
+        self.model, self.task, self.lessons, self.validation = model, task, lessons, validation
+        self.schedule = schedule
+        self.dtype = torch.bfloat16 if schedule.bfloat16 else torch.float32
+        self.epochs: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self._batch = 0
+        """next one of the epoch"""
+        self._losses: list[float] = []
+        self._tokens = 0
+        self._seconds = 0.0
+        self._optimisers = _optimisers(model, schedule)
+        self.learnt = [p for p in model.parameters() if p.requires_grad]
+
+    def run(
+        self,
+        on_step: Callable[[Step], None],
+        on_epoch: Callable[[Epoch], None],
+        resumption: Resumption | None = None,
+    ) -> list[Epoch]:
+        """Trains to the end from wherever it stands, and leaves the model with the weights of its best epoch.
+
+        Returns:
+            every epoch's outcome.
+        """
+        if not self.epochs and not self._batch:
+            torch.manual_seed(self.schedule.seed)
+        while not self._ended():
+            self._train(on_step, resumption)
+            epoch = self._judge()
+            self.epochs.append(epoch)
+            on_epoch(epoch)
+            if epoch is self.best_epoch:
+                self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            if resumption is not None:
+                resumption.save(self.state())
+        self.model.load_state_dict(self.best)
+        return self.epochs
 
     @property
-    def rank(self) -> float:
-        """What the best epoch is the best by: the mean over corpora of accuracy, and of F1 where there are slots."""
-        accuracies = [scores.intent_accuracy for scores in self.scores.values()]
-        f1s = [scores.slot_f1 for scores in self.scores.values() if scores.slot_f1 is not None]
-        return float(np.mean(accuracies) + (np.mean(f1s) if f1s else 0.0))
+    def best_epoch(self) -> Epoch:
+        """The last of those with the highest rank."""
+        return max(self.epochs, key=lambda each: (each.rank, each.number))
 
+    def _ended(self) -> bool:
+        done = len(self.epochs)
+        return done >= self.schedule.epochs or (
+            done > 0 and done - self.best_epoch.number >= self.schedule.patience and not self._batch
+        )
 
-def fit(
-    model: nn.Module,
-    examples: Callable[[random.Random], Sequence[Encoded]],
-    validation: Sequence[ValidationSet],
-    labels: Labels,
-    marks: Sequence[int],
-    schedule: Schedule,
-    on_step: Step,
-    on_epoch: Callable[[Epoch], None],
-) -> list[Epoch]:
-    """Trains `model` in place and leaves it with the weights of its best epoch.
-
-    Args:
-        model: as `models.build` makes it.
-        examples: gives what is trained on in an epoch; always the same number.
-        validation: what the best epoch is chosen by.
-        labels: of both heads.
-        marks: token ids of the punctuation that texts may end with.
-        schedule: how long and how fast.
-        on_step: told of every batch.
-        on_epoch: told of every epoch.
-
-    Returns:
-        every epoch's outcome.
-    """
-    import torch
-
-    generator = random.Random(schedule.seed)  # noqa: S311 (a repeatable shuffle, no secret)
-    per_epoch = -(-len(examples(generator)) // schedule.batch)
-    optimisers, schedulers = _optimisers(model, schedule, per_epoch * schedule.epochs)
-    epochs: list[Epoch] = []
-    best: dict[str, Tensor] = {}
-    for number in range(1, schedule.epochs + 1):
-        model.train()
-        losses = []
-        epoch_examples = [
-            punctuate(each, marks, generator) if marks and generator.random() < schedule.punctuation else each
-            for each in examples(generator)
-        ]
-        for step, batch in enumerate(batches(epoch_examples, schedule.batch, generator), start=1):
-            with torch.autocast("cpu", torch.bfloat16, enabled=schedule.bfloat16):
-                ids, mask = padded(batch)
-                logits = model(ids, mask)
-            loss = _loss(logits, batch, schedule.smoothing)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(
-                [p for p in model.parameters() if p.grad is not None and not p.grad.is_sparse], LONGEST_GRADIENT
-            )
-            for optimiser, scheduler in zip(optimisers, schedulers, strict=True):
-                optimiser.step()
-                scheduler.step()
-                optimiser.zero_grad()
-            losses.append(float(loss.detach()))
-            on_step(number, schedule.epochs, step, per_epoch)
-        epoch = Epoch(number, float(np.mean(losses)), {each.name: evaluate(model, each, labels) for each in validation})
-        epochs.append(epoch)
-        on_epoch(epoch)
-        if epoch.rank >= max(each.rank for each in epochs):
-            best = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-        if number - max(epochs, key=lambda each: (each.rank, each.number)).number >= schedule.patience:
-            break
-    model.load_state_dict(best)
-    return epochs
-
-
-def evaluate(model: nn.Module, validation: ValidationSet, labels: Labels) -> Scores:
-    """Accuracy of the labels, and F1 of the slots word by word (a word's tag is that of its first token)."""
-    intents, slots = predict(model, validation.encoded, bool(labels.slots))
-    right = accuracy([each.label for each in validation.encoded], [int(row.argmax()) for row in intents])
-    if not labels.slots or not any(example.tags for example in validation.examples):
-        return Scores(right, None, len(validation.examples))
-    expected, predicted = [], []
-    for example, encoded, row in zip(validation.examples, validation.encoded, slots, strict=True):
-        if example.tags is None:
-            continue
-        best = row.argmax(axis=-1)
-        expected.append(example.tags)
-        predicted.append([labels.slots[int(best[token])] if token >= 0 else OUTSIDE for token in encoded.word_tokens])
-    return Scores(right, span_f1(expected, predicted), len(validation.examples))
-
-
-def predict(
-    model: nn.Module, examples: Sequence[Encoded], slots: bool
-) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
-    """Logits in the order of `examples`: intents [texts, labels], and per text of slots [S, tags] if asked for."""
-    import torch
-
-    model.eval()
-    order: list[int] = sorted(range(len(examples)), key=lambda i: len(examples[i].ids))
-    intents: dict[int, NDArray[np.float32]] = {}
-    tags: dict[int, NDArray[np.float32]] = {}
-    with torch.no_grad():
-        done = 0
-        for batch in batches(examples, 128, None):
-            logits = model(*padded(batch))
-            for row, example in enumerate(batch):
-                place = order[done + row]
-                intents[place] = logits["intent"][row].float().numpy()
-                if slots:
-                    tags[place] = logits["slots"][row, : len(example.ids)].float().numpy()
+    def _train(self, on_step: Callable[[Step], None], resumption: Resumption | None) -> None:
+        """One epoch, or what is left of it."""
+        number = len(self.epochs) + 1
+        examples = self.lessons(number)
+        batches = list(_batches(examples, self.schedule, number))
+        done = sum(len(batch) for batch in batches[: self._batch])
+        run_tokens, run_seconds = 0, 0.0
+        saved = time.monotonic()
+        for batch in batches[self._batch :]:
+            began = time.monotonic()
             done += len(batch)
-    return np.stack([intents[i] for i in range(len(examples))]), [tags[i] for i in range(len(tags))]
+            share = (number - 1 + done / len(examples)) / self.schedule.epochs
+            self._losses.append(self._step(batch, share))
+            tokens = sum(each.tokens for each in batch)
+            now = time.monotonic()
+            run_tokens, run_seconds = run_tokens + tokens, run_seconds + now - began
+            self._tokens, self._seconds, self._batch = (
+                self._tokens + tokens,
+                self._seconds + now - began,
+                self._batch + 1,
+            )
+            loss = float(np.mean(self._losses))
+            on_step(Step(number, self.schedule.epochs, done, len(examples), loss, run_tokens, run_seconds))
+            if resumption is not None and now - saved >= self.schedule.save_every:
+                resumption.save(self.state())
+                saved = time.monotonic()
+
+    def _step(self, batch: Sequence[Features], share: float) -> float:
+        rate = self.schedule.rate * self.schedule.factor(share)
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            optimiser.zero_grad()
+        loss = self._loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(
+            [p for p in self.learnt if p.grad is not None and not p.grad.is_sparse], LONGEST_GRADIENT, foreach=True
+        )
+        for optimiser in self._optimisers:
+            optimiser.step()
+        return float(loss.detach())
+
+    def _loss(self, batch: Sequence[Features]) -> Tensor:
+        schedule = self.schedule
+        outputs = self.model(pack_features(batch), self.dtype, schedule.dropout)
+        own = self.task.loss(outputs, batch, schedule.smoothing)
+        if not any(each.taught for each in batch):
+            return own
+        return (1 - schedule.alpha) * own + schedule.alpha * self.task.distance(outputs, batch, schedule.temperature)
+
+    def _judge(self) -> Epoch:
+        scores = {each.name: evaluate(self.model, self.task, each, self.dtype) for each in self.validation}
+        rank = float(np.mean([self.task.rank(each) for each in scores.values()]))
+        number = len(self.epochs) + 1
+        epoch = Epoch(number, float(np.mean(self._losses)), rank, scores, self._tokens, round(self._seconds, 3))
+        self._batch, self._losses, self._tokens, self._seconds = 0, [], 0, 0.0
+        return epoch
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs, as `torch.save` takes it."""
+        return {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "optimisers": [each.state_dict() for each in self._optimisers],
+            "random": torch.get_rng_state(),
+            "epochs": [asdict(each) for each in self.epochs],
+            "batch": self._batch,
+            "losses": self._losses,
+            "tokens": self._tokens,
+            "seconds": self._seconds,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from what `state` gave."""
+        self.model.load_state_dict(state["model"])
+        self.best = state["best"]
+        for optimiser, each in zip(self._optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(each)
+        torch.set_rng_state(state["random"])
+        self.epochs = [Epoch(**each) for each in state["epochs"]]
+        self._batch, self._losses = state["batch"], list(state["losses"])
+        self._tokens, self._seconds = state["tokens"], state["seconds"]
 
 
-def padded(batch: Sequence[Encoded]) -> tuple[Tensor, Tensor]:
-    """Ids and mask, both [batch, longest]; 0 stands where a text has ended."""
-    import torch
-
-    longest = max(len(each.ids) for each in batch)
-    ids = torch.zeros(len(batch), longest, dtype=torch.long)
-    mask = torch.zeros(len(batch), longest, dtype=torch.long)
-    for row, each in enumerate(batch):
-        ids[row, : len(each.ids)] = torch.tensor(each.ids)
-        mask[row, : len(each.ids)] = 1
-    return ids, mask
+def evaluate(
+    model: nn.Module, task: Task[Any, Any], validation: ValidationSet, dtype: torch.dtype = torch.float32
+) -> dict[str, float]:
+    """The task's scores, and the number of examples as "texts"."""
+    outputs = predict(model, validation.features, dtype)
+    scores = task.scores(validation.examples, validation.features, outputs)
+    return {**scores, "texts": len(validation.examples)}
 
 
-def _loss(logits: Mapping[str, Tensor], batch: Sequence[Encoded], smoothing: float) -> Tensor:
-    """Cross-entropy of the intents plus, where a text's tags are known, that of its words' slots."""
-    import torch
-    from torch.nn import functional
-
-    loss = functional.cross_entropy(
-        logits["intent"].float(), torch.tensor([each.label for each in batch]), label_smoothing=smoothing
-    )
-    if "slots" not in logits or all(each.tags is None for each in batch):
-        return loss
-    tags = torch.full(logits["slots"].shape[:2], IGNORED, dtype=torch.long)
-    for row, each in enumerate(batch):
-        if each.tags is not None:
-            tags[row, : len(each.tags)] = torch.tensor(each.tags)
-    return loss + functional.cross_entropy(logits["slots"].float().flatten(0, 1), tags.flatten(), ignore_index=IGNORED)
+def _batches(examples: Sequence[Features], schedule: Schedule, epoch: int) -> list[list[Features]]:
+    """An epoch's batches in random order: within each texts are about as long as each other."""
+    generator = random.Random(f"{schedule.seed}/{epoch}")  # noqa: S311 (a repeatable shuffle, no secret)
+    order = list(range(len(examples)))
+    generator.shuffle(order)
+    lengths = [each.tokens for each in examples]
+    batches: list[list[int]] = []
+    for mixed in by_tokens(lengths, order, MIXED * schedule.batch_tokens):
+        mixed.sort(key=lambda i: lengths[i])
+        for numbers in by_tokens(lengths, mixed, schedule.batch_tokens):
+            batches += [numbers[i : i + schedule.batch] for i in range(0, len(numbers), schedule.batch)]
+    generator.shuffle(batches)
+    return [[examples[i] for i in numbers] for numbers in batches]
 
 
-def _optimisers(model: nn.Module, schedule: Schedule, steps: int) -> tuple[list[Any], list[Any]]:
-    import torch
+def _optimisers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    from torch import nn
 
-    table = model.transformer.get_input_embeddings()  # type: ignore[operator, union-attr]
-    table.sparse = True
-    others = [parameter for parameter in model.parameters() if parameter is not table.weight]
-    optimisers = [
-        torch.optim.AdamW(
-            [
-                {"params": [p for p in others if p.dim() > 1], "weight_decay": schedule.decay},
-                {"params": [p for p in others if p.dim() <= 1], "weight_decay": 0.0},
-            ],
-            lr=schedule.rate,
-            betas=BETAS,
-        ),
-        torch.optim.SparseAdam([table.weight], lr=schedule.rate, betas=BETAS),
-    ]
-    warm_up = max(1, round(steps * schedule.warm_up))
-
-    def factor(step: int) -> float:
-        return min((step + 1) / warm_up, max(0.0, (steps - step) / max(1, steps - warm_up)))
-
-    return optimisers, [torch.optim.lr_scheduler.LambdaLR(each, factor) for each in optimisers]
+    tables = {id(m.weight) for m in model.modules() if isinstance(m, nn.Embedding)}
+    sparse = []
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Embedding) and name.endswith("word_embeddings") and module.weight.requires_grad:
+            module.sparse = True
+            sparse.append(module.weight)
+    rest = [p for p in model.parameters() if p.requires_grad and not any(p is table for table in sparse)]
+    decayed = [p for p in rest if p.dim() > 1 and id(p) not in tables]
+    others = [p for p in rest if p.dim() <= 1 or id(p) in tables]
+    groups = [{"params": decayed, "weight_decay": schedule.decay}, {"params": others, "weight_decay": 0.0}]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=schedule.rate, betas=BETAS, fused=True)]
+    if sparse:
+        optimisers.append(torch.optim.SparseAdam(sparse, lr=schedule.rate, betas=BETAS))
+    return optimisers

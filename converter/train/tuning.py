@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from converter.arrangement import arrange
 from converter.calibration import LONGEST, MOST_TEXTS, encode
 from converter.checkpoint import read
 from converter.checkpoint.configuration import read_configuration
-from converter.train.encoding import Encoded, Labels
-from converter.train.training import Epoch, Schedule, Step, ValidationSet, evaluate, fit
+from converter.train.schedule import Schedule
+from converter.train.training import Epoch, Step, Training, ValidationSet, evaluate
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from converter.arrangement import Arrangement
+    from converter.train.features import Features
+    from converter.train.model import Model
+    from converter.train.resumption import Resumption
     from converter.train.simulated import SimulatedModel
+    from converter.train.tasks.task import Task
 
 EPOCHS = 3
 RATE = 0.1
 """of the training's own highest rate: the weights are where they should be but for rounding"""
 
 
-def simulate(model: nn.Module, folder: Path, texts: Sequence[str]) -> tuple[SimulatedModel, Arrangement]:
+def simulate(model: Model, folder: Path, texts: Sequence[str]) -> tuple[SimulatedModel, Arrangement]:
     """`model` as the integer graph of the checkpoint that was saved of it in `folder`, calibrated on `texts`."""
     from converter.train.simulated import SimulatedModel
 
@@ -37,24 +38,29 @@ def simulate(model: nn.Module, folder: Path, texts: Sequence[str]) -> tuple[Simu
 
 def tune(
     simulated: SimulatedModel,
-    examples: Callable[[random.Random], Sequence[Encoded]],
+    task: Task[Any, Any],
+    lessons: Callable[[int], Sequence[Features]],
     validation: Sequence[ValidationSet],
-    labels: Labels,
-    marks: Sequence[int],
     schedule: Schedule,
-    on_step: Step,
+    on_step: Callable[[Step], None],
     on_epoch: Callable[[Epoch], None],
+    resumption: Resumption,
 ) -> Epoch:
-    """Trains on for a few epochs at a low rate; arguments as for `fit`.
+    """Trains on for a few epochs at a low rate; arguments as for `Training`.
 
     Returns:
         The best epoch, with whose weights the model is left: number 0 where no training was the best.
     """
     before = {name: tensor.clone() for name, tensor in simulated.state_dict().items()}
-    start = Epoch(0, 0.0, {each.name: evaluate(simulated, each, labels) for each in validation})
+    scores = {each.name: evaluate(simulated, task, each) for each in validation}
+    start = Epoch(0, 0.0, sum(task.rank(each) for each in scores.values()) / len(scores), scores)
     gentle = replace(schedule, epochs=EPOCHS, rate=schedule.rate * RATE, patience=EPOCHS, bfloat16=False)
-    epochs = fit(simulated, examples, validation, labels, marks, gentle, on_step, on_epoch)
-    best = max([start, *epochs], key=lambda each: (each.rank, each.number))
-    if best is start:
+    training = Training(simulated, task, lessons, validation, gentle)
+    state = resumption.load()
+    if state is not None:
+        training.restore(state)
+    training.run(on_step, on_epoch, resumption)
+    if start.rank > training.best_epoch.rank:
         simulated.load_state_dict(before)
-    return best
+        return start
+    return training.best_epoch
