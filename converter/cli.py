@@ -108,6 +108,36 @@ def compact(checkpoint: Path, output: Path) -> None:
 
 
 @main.command()
+@click.argument("checkpoint", type=_FOLDER)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write.")
+@click.option("--size", required=True, type=click.IntRange(min=1), metavar="N", help="Tokens to keep.")
+@click.option(
+    "--texts",
+    required=True,
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Texts like those the model will see, one a line, or data of any format. May be given several times.",
+)
+@_json
+def trim(checkpoint: Path, output: Path, size: int, texts: tuple[Path, ...], as_json: bool) -> None:
+    """Keep the N tokens of CHECKPOINT's vocabulary that matter most for texts of a kind."""
+    with _reported():
+        from converter.checkpoint.trimmed import trim_checkpoint
+        from converter.data_sets import read_texts
+
+        done = trim_checkpoint(checkpoint, output, size, [text for path in texts for text in read_texts(path)])
+    if as_json:
+        _dump(done.to_json())
+        return
+    click.echo(f"{'vocabulary':24}{done.vocabulary_before:,} → {done.vocabulary:,} tokens")
+    click.echo(f"{'parameters':24}{done.parameters_before:,} → {done.parameters:,}")
+    longer = done.tokens / done.tokens_before - 1
+    click.echo(
+        f"{'the texts':24}{done.tokens_before:,} → {done.tokens:,} tokens ({longer:+.1%}) in {done.texts:,} texts"
+    )
+
+
+@main.command()
 @click.argument("file", type=_FILE)
 @click.option("--add", type=_FILE, help="Markdown whose sections (## …) are added, or take the place of those there.")
 def card(file: Path, add: Path | None) -> None:

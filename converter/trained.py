@@ -56,6 +56,21 @@ def read(folder: Path) -> Trained | None:
     return Trained(plan, ranges)
 
 
+def carry_over(source: Path, target: Path) -> None:
+    """Take the file along to `target`, whose weights are those of `source` without some rows of the word embeddings.
+
+    Plan and ranges are of activations and stay true.
+
+    Raises:
+        CalibrationError: as `read`.
+    """
+    if read(source) is None:
+        remove(target)
+        return
+    content = json.loads((source / FILE).read_text(encoding="utf-8"))
+    (target / FILE).write_text(json.dumps({**content, "weights_sha256": _digest(target)}) + "\n", encoding="utf-8")
+
+
 def remove(folder: Path) -> None:
     """What was written for weights that are about to be replaced."""
     (folder / FILE).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A smaller vocabulary: without the wordpieces that texts of a kind hardly have, whose rows are most of a small model."""
+"""A smaller vocabulary: without wordpieces that texts of a kind hardly have, whose rows are most of a small model."""
 
 from __future__ import annotations
 

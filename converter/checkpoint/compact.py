@@ -32,9 +32,7 @@ def compact(checkpoint: Path, output: Path) -> None:
     read_configuration(checkpoint)
     weights = open_weights(checkpoint)
     stored: dict[str, NDArray[np.int8] | Array] = {}
-    for name in weights:
-        if name.removesuffix(SCALE) != name:  # of a checkpoint that is in eight bits already
-            continue
+    for name in weights.floats():
         values = weights.take(name, *weights.shape(name))
         if values.ndim == 1:
             stored[name] = values

@@ -15,6 +15,7 @@ from converter.network import Array, LayerNorm, Linear
 
 SCALE = ".scale"
 """after a weight's name: the float32 step of each row of a weight that is stored in eight bits (`compact`)"""
+_FLOATS = {"F64", "F32", "F16", "BF16"}
 # BERT checkpoints converted from TensorFlow before 2019 call LayerNorm's weight gamma and its bias beta.
 _OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}
 
@@ -51,6 +52,15 @@ class Weights:
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tensors)
+
+    def floats(self) -> Iterator[str]:
+        """Names of what `take` gives: no scales of eight-bit weights, and no whole numbers, such as the table of
+        positions that transformers once saved and makes anew.
+        """
+        for name, tensor in self._tensors.items():
+            eight_bits = tensor.kind == "I8" and name + SCALE in self
+            if (tensor.kind in _FLOATS or eight_bits) and not name.endswith(SCALE):
+                yield name
 
     def rows(self, name: str) -> int:
         """The first dimension of a weight. Raises CheckpointError if it is missing or has none."""
