@@ -25,7 +25,12 @@ _OF_THIS_MACHINE = {"output", "threads", "as_json", "fresh", "save_every", "lice
 @click.argument("data", nargs=-1, required=True, type=EXISTING)
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write.")
 @click.option("--task", type=click.Choice(TASKS), help="What is to be learnt.  [default: what the data's layout says]")
-@click.option("--init", type=EXISTING, help="SqueezeBERT or BERT checkpoint to train further; its size is kept.")
+@click.option(
+    "--init",
+    metavar="CHECKPOINT",
+    help="SqueezeBERT or BERT checkpoint folder to train further, or one that came along: tiny, base.  [default: tiny, "
+    "without --vocabulary and --init-embeddings]",
+)
 @click.option("--vocabulary", type=EXISTING, help="vocab.txt, one WordPiece token a line.")
 @click.option("--init-embeddings", type=EXISTING, help="Checkpoint whose word embeddings are narrowed and taken over.")
 @click.option("--vocabulary-size", type=int, help="Keep so many wordpieces, the most frequent of the training texts.")
@@ -117,7 +122,12 @@ def _show(outcome: Outcome) -> None:
         click.echo(f"out of scope refused: {confidence.refused_out_of_scope:.1%} of {outcome.out_of_scope_texts} texts")
 
 
+DEFAULT = "tiny"
+"""of the checkpoints that came along, the one that is trained further where nothing is said"""
+
+
 def _options(given: dict[str, Any], command: str) -> Options:
+    from converter import starters
     from converter.data_sets.lines import read_lines
     from converter.sizes import Size
     from converter.train.augmentation import Augmentation
@@ -129,10 +139,14 @@ def _options(given: dict[str, Any], command: str) -> Options:
         return {name: given[name] for name in names}
 
     labels = given["out_of_scope_labels"]
+    init = given["init"]
+    if init is None and given["vocabulary"] is None and given["init_embeddings"] is None:
+        init = DEFAULT
     return Options(
         **pick("data", "output", "task", "validation_data", "rename", "out_of_scope", "out_of_scope_validation"),
-        **pick("gibberish", "init", "vocabulary", "init_embeddings", "vocabulary_size", "vocabulary_texts"),
+        **pick("gibberish", "vocabulary", "init_embeddings", "vocabulary_size", "vocabulary_texts"),
         **pick("max_length", "pooling", "teacher", "unlabelled", "quantisation_aware", "licence", "threads", "fresh"),
+        init=None if init is None else starters.find(init),
         validation_share=given["validation"],
         out_of_scope_labels=[line.strip() for line in read_lines(labels) if line.strip()] if labels else None,
         size=Size(
@@ -161,6 +175,9 @@ def _command(context: click.Context, given: dict[str, Any]) -> str:
             continue
         for each in value if isinstance(value, tuple) else (value,):
             shown = source_name(each) if isinstance(each, Path) else str(each)
+            if name == "init":
+                # A folder's name, or that of one that came along.
+                shown = Path(shown).name
             if isinstance(parameter, click.Argument):
                 words.append(shown)
             elif isinstance(each, bool):

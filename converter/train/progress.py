@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Self
 
 import click
@@ -13,9 +14,12 @@ if TYPE_CHECKING:
 
     from converter.train.training import Epoch, Step
 
+SECONDS = 10.0
+"""between two lines where there is no terminal to show a bar"""
+
 
 class Display:
-    """On standard error; the bar only where that is a terminal."""
+    """On standard error: a bar that goes on where that is a terminal, else a line now and then."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -23,6 +27,7 @@ class Display:
         self._bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._bar: TaskID | None = None
         self._key = ""
+        self._told = time.monotonic()
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -53,6 +58,9 @@ class Display:
 
     def _show(self, key: str, description: str, done: int, of: int) -> None:
         if self._bars.disable:
+            if time.monotonic() - self._told >= SECONDS:
+                click.echo(f"{description}, {done:,} of {of:,} examples", err=True)
+                self._told = time.monotonic()
             return
         if key != self._key or self._bar is None:
             if self._bar is not None:

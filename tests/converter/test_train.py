@@ -1,4 +1,4 @@
-"""Whole trainings at tiny sizes: files in, a checkpoint folder out that the checkpoint stage reads."""
+"""Whole trainings at tiny sizes: files in, a checkpoint folder out that the checkpoint stage reads, and the command."""
 
 from __future__ import annotations
 
@@ -9,57 +9,37 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import transformers
 from click.testing import CliRunner
 from safetensors.numpy import load_file
 
 from converter.checkpoint import read
 from converter.errors import CheckpointError, TrainingError
+from converter.sizes import Size
 from converter.train.command import train as command
 from converter.train.embeddings import narrowed
-from converter.train.models import Size
-from converter.train.session import OUT_OF_SCOPE_LABEL, Options, train
-from converter.train.training import Epoch, Schedule
+from converter.train.examples import OUT_OF_SCOPE_LABEL
+from converter.train.options import Options
+from converter.train.schedule import Schedule
+from converter.train.session import train
+from converter.train.training import Epoch
+from tests.converter import small_data
+from tests.converter.small_data import WORDS
 
-PLACES = ["kitchen", "hall", "garden", "attic", "cellar", "bathroom"]
-WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "[MASK]",
-    ".",
-    "!",
-    "?",
-    *["turn", "on", "off", "light", "in", "the", "play", "what"],
-    *PLACES,
-]
-SIZE = Size(hidden=16, layers=1, heads=2, intermediate=32, groups=2, positions=16, dropout=0.0)
-SCHEDULE = Schedule(epochs=12, batch=8, rate=1e-2, patience=12)
+SIZE = Size(hidden=16, layers=1, heads=2, intermediate=32, groups=2, positions=16)
+SCHEDULE = Schedule(epochs=12, batch=8, rate=1e-2, patience=12, dropout=0.0)
+ONE = dataclasses.replace(SCHEDULE, epochs=1)
+STILL = dataclasses.replace(ONE, rate=1e-9)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder of commands whose intent and slot can be learnt in seconds."""
-    rows = [
-        (f"turn {word} the light in the {place}", "O O O O O O B-place", f"light_{word}")
-        for place in PLACES
-        for word in ("on", "off")
-        for _ in range(3)
-    ]
-    data = tmp_path / "home" / "train"
-    data.mkdir(parents=True)
-    for column, name in enumerate(("seq.in", "seq.out", "label")):
-        (data / name).write_text("".join(f"{row[column]}\n" for row in rows))
-    return data
+    return small_data.understand(tmp_path)
 
 
 @pytest.fixture
 def vocabulary(tmp_path: Path) -> Path:
-    path = tmp_path / "vocab.txt"
-    path.write_text("\n".join(WORDS))
-    return path
+    return small_data.vocabulary(tmp_path)
 
 
 @pytest.fixture
@@ -80,14 +60,15 @@ def test_intent_and_slots(options: Options) -> None:
     epochs: list[Epoch] = []
     outcome = train(options, on_epoch=epochs.append)
     (scores,) = outcome.scores.values()
-    assert scores.intent_accuracy == 1.0
-    assert scores.slot_f1 == 1.0
+    assert scores["intent_accuracy"] == 1.0
+    assert scores["slot_f1"] == 1.0
     assert [epoch.number for epoch in epochs] == [epoch.number for epoch in outcome.epochs]
     network = read(options.output)
     intent, slots = network.heads
     assert intent.labels == ("light_off", "light_on")
     assert slots.labels == ("O", "B-place", "I-place")
     assert (intent.pooling, intent.out_of_scope) == ("mean", None)
+    assert outcome.confidence is not None
     assert intent.temperature == pytest.approx(outcome.confidence.temperature, abs=1e-5)
     assert intent.threshold == pytest.approx(outcome.confidence.threshold, abs=1e-5)
     assert (network.licence, network.max_length, network.family) == ("CC0-1.0", 16, "squeezebert")
@@ -99,7 +80,7 @@ def test_intent_and_slots(options: Options) -> None:
 
 def test_calibration_texts(options: Options) -> None:
     """A sample of the training texts is left beside the checkpoint, a line each."""
-    train(dataclasses.replace(options, schedule=Schedule(epochs=1)))
+    train(dataclasses.replace(options, schedule=ONE))
     lines = (options.output / "calibration.txt").read_text().splitlines()
     assert lines
     assert all(line.startswith("turn ") for line in lines)
@@ -107,7 +88,7 @@ def test_calibration_texts(options: Options) -> None:
 
 def test_saved_encoder_is_transformers_own(options: Options) -> None:
     """The encoder's weights load into transformers' SqueezeBertModel with nothing missing."""
-    train(dataclasses.replace(options, schedule=Schedule(epochs=1)))
+    train(dataclasses.replace(options, schedule=ONE))
     _, loaded = transformers.SqueezeBertModel.from_pretrained(options.output, output_loading_info=True)
     assert not loaded["missing_keys"]
 
@@ -147,42 +128,8 @@ def test_out_of_scope_for_the_threshold_only(options: Options, tmp_path: Path) -
 
 def test_validation_data(options: Options) -> None:
     """Validation data of its own is scored by its name; with it nothing needs to be set aside."""
-    outcome = train(
-        dataclasses.replace(options, validation_data=options.data, validation_share=0.0, schedule=Schedule(epochs=1))
-    )
-    assert {name: scores.texts for name, scores in outcome.scores.items()} == {"home/train": 36}
-
-
-def test_single_labels(tmp_path: Path, vocabulary: Path) -> None:
-    """A text<TAB>label file gives a plain SqueezeBertForSequenceClassification, as transformers computes it."""
-    rows = [
-        f"{start} {word} the {place}\t{word}\n"
-        for start in ("turn", "light")
-        for place in PLACES
-        for word in ("on", "off")
-    ]
-    (tmp_path / "data.tsv").write_text("".join(rows * 2))
-    output = tmp_path / "out"
-    outcome = train(
-        Options(
-            data=[tmp_path / "data.tsv"],
-            output=output,
-            vocabulary=vocabulary,
-            size=SIZE,
-            schedule=dataclasses.replace(SCHEDULE, epochs=30, rate=5e-3),
-            validation_share=0.34,
-        )
-    )
-    (scores,) = outcome.scores.values()
-    assert (scores.intent_accuracy, scores.slot_f1) == (1.0, None)
-    (head,) = read(output).heads
-    assert (head.name, head.labels) == ("classification", ("off", "on"))
-    assert head.threshold > 0
-    model, loaded = transformers.SqueezeBertForSequenceClassification.from_pretrained(output, output_loading_info=True)
-    assert not loaded["missing_keys"]
-    ids = torch.tensor([[2, WORDS.index("turn"), WORDS.index("off"), WORDS.index("the"), WORDS.index("hall"), 3]])
-    assert model.eval()(ids).logits.argmax() == 0
-    assert model.config.id2label == {0: "off", 1: "on"}
+    outcome = train(dataclasses.replace(options, validation_data=options.data, validation_share=0.0, schedule=ONE))
+    assert {name: scores["texts"] for name, scores in outcome.scores.items()} == {"home/train": 36}
 
 
 def test_training_further(options: Options, tmp_path: Path) -> None:
@@ -194,7 +141,7 @@ def test_training_further(options: Options, tmp_path: Path) -> None:
         init=options.output,
         vocabulary=None,
         size=Size(),
-        schedule=Schedule(epochs=1, rate=1e-6),
+        schedule=STILL,
     )
     train(further)
     before, after = read(options.output), read(further.output)
@@ -205,31 +152,25 @@ def test_training_further(options: Options, tmp_path: Path) -> None:
 
 def test_training_further_for_another_task(options: Options, tmp_path: Path) -> None:
     """Nothing of the old task stays in the configuration of a checkpoint trained further for another one."""
-    train(dataclasses.replace(options, schedule=Schedule(epochs=1)))
+    train(dataclasses.replace(options, schedule=ONE))
     (tmp_path / "data.tsv").write_text("turn on\ta\nturn off\tb\nplay\ta\nwhat\tb\n")
     output = tmp_path / "further"
     train(
         dataclasses.replace(
             options,
             data=[tmp_path / "data.tsv"],
+            task="classify",
             output=output,
             init=options.output,
+            vocabulary=None,
             validation_share=0.5,
-            schedule=Schedule(epochs=1),
+            schedule=ONE,
         )
     )
     assert [head.name for head in read(output).heads] == ["classification"]
     assert not [
         name for name in json.loads((output / "config.json").read_text()) if name.startswith(("intent", "slot"))
     ]
-
-
-def test_training_further_from_another_family(options: Options, tmp_path: Path) -> None:
-    """A BERT cannot be trained further as a SqueezeBERT, and the error says so."""
-    config = transformers.BertConfig(vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2)
-    transformers.BertModel(config).save_pretrained(tmp_path / "bert")
-    with pytest.raises(TrainingError, match="checkpoint of a bert"):
-        train(dataclasses.replace(options, init=tmp_path / "bert"))
 
 
 def test_training_further_from_an_incomplete_checkpoint(options: Options, tmp_path: Path) -> None:
@@ -240,8 +181,9 @@ def test_training_further_from_an_incomplete_checkpoint(options: Options, tmp_pa
     model = transformers.SqueezeBertModel(config)
     weights = {name: tensor for name, tensor in model.state_dict().items() if "query" not in name}
     model.save_pretrained(tmp_path / "part", state_dict=weights)
+    small_data.vocabulary(tmp_path / "part")
     with pytest.raises(CheckpointError, match=r"attention\.query\.\w+ is missing"):
-        train(dataclasses.replace(options, init=tmp_path / "part"))
+        train(dataclasses.replace(options, init=tmp_path / "part", vocabulary=None))
 
 
 def test_embeddings_taken_over(options: Options, tmp_path: Path, vocabulary: Path) -> None:
@@ -252,7 +194,7 @@ def test_embeddings_taken_over(options: Options, tmp_path: Path, vocabulary: Pat
     model.save_pretrained(donor)
     (donor / "vocab.txt").write_text("\n".join(WORDS))
     vocabulary.write_text("\n".join([*WORDS, "new"]))
-    still = dataclasses.replace(options, init_embeddings=donor, schedule=Schedule(epochs=1, rate=1e-9))
+    still = dataclasses.replace(options, init_embeddings=donor, schedule=STILL)
     train(still)
     table = read(options.output).encoder.word_embeddings
     expected = narrowed(model.get_input_embeddings().weight.detach().numpy(), 16)
@@ -270,7 +212,7 @@ def test_embeddings_of_a_checkpoint_without_tokenizer(options: Options, tmp_path
 
 def test_untrained_positions_mean_something(options: Options) -> None:
     """Position embeddings start as waves, so that positions beyond the training texts are no noise."""
-    still = dataclasses.replace(options, schedule=Schedule(epochs=1, rate=1e-9))
+    still = dataclasses.replace(options, schedule=STILL)
     train(still)
     table = read(options.output).encoder.position_embeddings
     steps = np.linalg.norm(np.diff(table, axis=0), axis=1)
@@ -300,8 +242,12 @@ def test_narrowing_keeps_dot_products() -> None:
         ({"validation_share": 1.0}, "validation share"),
         ({"validation_share": 0.01}, "too few texts"),
         ({"gibberish": 5}, "give some real out-of-scope texts"),
-        ({"size": dataclasses.replace(SIZE, heads=3)}, "--heads 3 does not divide"),
-        ({"size": dataclasses.replace(SIZE, groups=5)}, "--groups 5 does not divide"),
+        ({"init": Path("some")}, "--init brings its own vocabulary"),
+        ({"unlabelled": [Path("some")]}, "labelled by a teacher"),
+        ({"vocabulary_texts": [Path("some")]}, "only of use with --vocabulary-size"),
+        ({"max_length": 17}, "--max-length must be from 8 to 16"),
+        ({"schedule": dataclasses.replace(SCHEDULE, alpha=1.5)}, "--alpha must be"),
+        ({"schedule": dataclasses.replace(SCHEDULE, batch_tokens=0)}, "must be above 0"),
     ],
 )
 def test_unusable_options(options: Options, change: dict[str, Any], said: str) -> None:
@@ -312,9 +258,12 @@ def test_unusable_options(options: Options, change: dict[str, Any], said: str) -
 
 def test_validation_data_with_an_unknown_label(options: Options, tmp_path: Path) -> None:
     """Validation data with a label that training lacks is refused by name."""
-    (tmp_path / "other.tsv").write_text("play\tmusic\n")
+    other = tmp_path / "other"
+    other.mkdir()
+    for name, line in (("seq.in", "play"), ("seq.out", "O"), ("label", "music")):
+        (other / name).write_text(f"{line}\n")
     with pytest.raises(TrainingError, match="label 'music', which the training data lacks"):
-        train(dataclasses.replace(options, validation_data=[tmp_path / "other.tsv"]))
+        train(dataclasses.replace(options, validation_data=[other]))
 
 
 def test_output_folder_with_other_files(options: Options) -> None:
@@ -344,6 +293,7 @@ def test_command(options: Options) -> None:
     result = CliRunner().invoke(command, [*arguments(options), "--epochs", "2"])
     assert result.exit_code == 0, result.output
     assert "epoch 2: loss" in result.stderr
+    assert "tokens/s" in result.stderr
     assert f"written to {options.output}" in result.stdout
     assert read(options.output).encoder.layers[0].intermediate.weight.shape == (64, 8)
 
@@ -353,6 +303,7 @@ def test_command_json(options: Options) -> None:
     result = CliRunner().invoke(command, [*arguments(options), "--epochs", "1", "--json"])
     outcome = json.loads(result.stdout)
     assert outcome["best_epoch"] == 1
+    assert outcome["task"] == "understand"
     assert set(outcome["validation"]["home/train"]) == {"intent_accuracy", "slot_f1", "texts"}
     assert outcome["confidence"]["temperature"] > 0
 
@@ -369,3 +320,68 @@ def test_command_error(options: Options, home: Path) -> None:
 def test_command_usage(tmp_path: Path) -> None:
     """Wrong usage ends with status 2."""
     assert CliRunner().invoke(command, [str(tmp_path / "nowhere"), "-o", str(tmp_path)]).exit_code == 2
+
+
+def test_card(options: Options) -> None:
+    """What made a checkpoint is left in it: the command without this machine's paths, and the training's course."""
+    result = CliRunner().invoke(command, [*arguments(options), "--epochs", "2", "--licence", "CC0-1.0"])
+    assert result.exit_code == 0, result.output
+    training: Any = read(options.output).details["training"]
+    assert training["command"].startswith("edge-converter train home/train --vocabulary vocab.txt --hidden 16")
+    assert str(options.output.parent) not in json.dumps(training)
+    course = json.loads((options.output / "training.json").read_text())
+    assert [epoch["number"] for epoch in course["epochs"]] == [1, 2]
+    assert "<svg" in (options.output / "training.svg").read_text()
+
+
+def test_out_of_scope_of_a_task_that_refuses_nothing(options: Options, tmp_path: Path) -> None:
+    """Texts to be refused are an error where nothing can be refused."""
+    tagged = dataclasses.replace(options, data=[small_data.tag(tmp_path)], out_of_scope=[options.data[0]])
+    with pytest.raises(TrainingError, match="tag refuses no texts"):
+        train(tagged)
+
+
+def test_data_for_different_tasks(options: Options, tmp_path: Path) -> None:
+    """Data whose layouts speak of different tasks need --task, and so do those that say nothing."""
+    with pytest.raises(TrainingError, match=r"different tasks .* say which with --task"):
+        train(dataclasses.replace(options, data=[*options.data, small_data.tag(tmp_path)]))
+    (tmp_path / "lines.txt").write_text("on\ta\n")
+    with pytest.raises(TrainingError, match="say which with --task"):
+        train(dataclasses.replace(options, data=[tmp_path / "lines.txt"]))
+
+
+def test_own_head_is_kept(options: Options, tmp_path: Path) -> None:
+    """A checkpoint of the same task with the same labels, in whatever order, is trained further with its own head."""
+    train(dataclasses.replace(options, schedule=ONE))
+    config = options.output / "config.json"
+    fields = json.loads(config.read_text())
+    config.write_text(json.dumps({**fields, "intent_labels": fields["intent_labels"][::-1]}))
+    further = dataclasses.replace(
+        options, init=options.output, vocabulary=None, output=tmp_path / "further", schedule=STILL
+    )
+    train(further)
+    before, after = (load_file(folder / "model.safetensors") for folder in (options.output, further.output))
+    assert np.allclose(after["intent_classifier.weight"], before["intent_classifier.weight"][::-1], atol=1e-4)
+    assert np.allclose(after["slot_classifier.weight"], before["slot_classifier.weight"], atol=1e-4)
+
+
+def test_trimmed_vocabulary(options: Options, tmp_path: Path) -> None:
+    """A smaller vocabulary has the tokens that the texts use, with the rows that they had."""
+    train(dataclasses.replace(options, schedule=ONE))
+    smaller = dataclasses.replace(
+        options,
+        init=options.output,
+        vocabulary=None,
+        output=tmp_path / "smaller",
+        vocabulary_size=len(WORDS) - 8,
+        schedule=STILL,
+    )
+    train(smaller)
+    before, after = read(options.output), read(smaller.output)
+    assert len(after.encoder.word_embeddings) == len(WORDS) - 8
+    old, new = (json.loads(network.tokenizer)["model"]["vocab"] for network in (before, after))
+    assert "anna" not in new
+    for token in ("turn", "garden", "[SEP]"):
+        assert np.allclose(
+            after.encoder.word_embeddings[new[token]], before.encoder.word_embeddings[old[token]], atol=1e-4
+        )
