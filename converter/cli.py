@@ -30,10 +30,10 @@ WORST_TENSORS = 15
 
 
 class _Commands(click.Group):
-    """Finds `train` and `distil` only when they are asked for: they stand in packages of their own."""
+    """Finds `train`, `distil` and `score` only when they are asked for: they stand in files of their own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "distil", "train"])
+        return sorted([*super().list_commands(ctx), "distil", "score", "train"])
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name == "train":
@@ -44,6 +44,10 @@ class _Commands(click.Group):
             from converter.distil.command import distil
 
             return distil
+        if name == "score":
+            from converter.score_command import score
+
+            return score
         return super().get_command(ctx, name)
 
 
@@ -77,10 +81,10 @@ def convert(
     as_json: bool,
 ) -> None:
     """Convert CHECKPOINT, a Hugging Face folder, into one fully-integer .tflite file."""
-    with _reported():
+    with reported():
         from converter.conversion import convert as run
 
-        with _progress() as progress:
+        with progress_bars() as progress:
             report = run(
                 checkpoint,
                 output,
@@ -101,7 +105,7 @@ def convert(
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write.")
 def compact(checkpoint: Path, output: Path) -> None:
     """Store a checkpoint's matrices in eight bits a weight: to be passed on, and trained further."""
-    with _reported():
+    with reported():
         from converter.checkpoint.compact import compact as run
 
         run(checkpoint, output)
@@ -121,7 +125,7 @@ def compact(checkpoint: Path, output: Path) -> None:
 @_json
 def trim(checkpoint: Path, output: Path, size: int, texts: tuple[Path, ...], as_json: bool) -> None:
     """Keep the N tokens of CHECKPOINT's vocabulary that matter most for texts of a kind."""
-    with _reported():
+    with reported():
         from converter.checkpoint.trimmed import trim_checkpoint
         from converter.data_sets import read_texts
 
@@ -142,7 +146,7 @@ def trim(checkpoint: Path, output: Path, size: int, texts: tuple[Path, ...], as_
 @click.option("--add", type=_FILE, help="Markdown whose sections (## …) are added, or take the place of those there.")
 def card(file: Path, add: Path | None) -> None:
     """Print a model's card, or add to it: scores, limits, how it was made. The model itself stays as it is."""
-    with _reported():
+    with reported():
         from converter import card as cards
         from converter import model_file
         from converter.errors import FormatError
@@ -162,7 +166,7 @@ def card(file: Path, add: Path | None) -> None:
 @_json
 def inspect(file: Path, as_json: bool) -> None:
     """Say what FILE holds: operators, types, heads, cost. Any TFLite file."""
-    with _reported():
+    with reported():
         from converter.inspection import inspect as run
 
         found = run(file)
@@ -180,7 +184,7 @@ def inspect(file: Path, as_json: bool) -> None:
 @_json
 def evaluate(file: Path, reference: Path, texts: Path, tensors: bool, as_json: bool) -> None:
     """Compare the integer model FILE with the float32 checkpoint it was made from."""
-    with _reported():
+    with reported():
         from converter import calibration, checkpoint
         from converter.evaluation import evaluate as run
         from converter.inspection import inspect as look
@@ -188,7 +192,7 @@ def evaluate(file: Path, reference: Path, texts: Path, tensors: bool, as_json: b
         heads = list(look(file).heads)
         network = checkpoint.read(reference, heads or None)
         lines = calibration.read_texts(texts)
-        with _progress() as progress:
+        with progress_bars() as progress:
             result = run(
                 file, network, lines, tensors=tensors, progress=lambda done, steps: progress("evaluation", done, steps)
             )
@@ -199,7 +203,7 @@ def evaluate(file: Path, reference: Path, texts: Path, tensors: bool, as_json: b
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """An expected error ends the command with its one line and exit status 1."""
     from converter.errors import ConverterError
     from edge_runtime.errors import EdgeError
@@ -215,7 +219,7 @@ def _reported() -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def progress_bars() -> Iterator[Callable[[str, int, int], None]]:
     """Bars on standard error if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

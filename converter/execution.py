@@ -23,8 +23,13 @@ Rounding = Callable[[Operator, Tensor, Array], Array]
 class Execution:
     """A graph made ready to be run many times."""
 
-    def __init__(self, graph: Graph, constants: Mapping[Tensor, NDArray[Any]] | None = None) -> None:
-        """`constants`: values that take the place of the graph's own."""
+    def __init__(
+        self,
+        graph: Graph,
+        constants: Mapping[Tensor, NDArray[Any]] | None = None,
+        weights: Callable[[NDArray[Any]], NDArray[Any]] = exact.rows,
+    ) -> None:
+        """`constants`: values that take the place of the graph's own; `weights`: what linear layers get theirs by."""
         given = constants or {}
         self._graph = graph
         self._constants: dict[Tensor, NDArray[Any]] = {}
@@ -33,7 +38,7 @@ class Execution:
                 if tensor.constant is not None:
                     value = given.get(tensor, tensor.constant)
                     is_weight = operator.op is Op.LINEAR and place == 1
-                    self._constants[tensor] = exact.rows(value) if is_weight else value
+                    self._constants[tensor] = weights(value) if is_weight else value
         self._last_use = {t: i for i, o in enumerate(graph.operators) for t in o.inputs}
 
     def run(

@@ -7,10 +7,28 @@ import string
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 
 from converter.data_sets.bio import OUTSIDE
+from converter.errors import EvaluationError
+
+PACKAGES = {"seqeval": "seqeval", "sklearn": "scikit-learn", "scipy": "scipy"}
+"""import name → what pip calls it"""
+
+
+def check_installed() -> None:
+    """Tell at once, not after minutes of work, that a package is missing.
+
+    Raises:
+        EvaluationError: naming what to install.
+    """
+    missing = [package for name, package in PACKAGES.items() if find_spec(name) is None]
+    if missing:
+        raise EvaluationError(
+            f"scores need {' and '.join(missing)}, which is not installed: pip install 'squeezebert-edge[score]'"
+        )
 
 
 def accuracy(expected: Sequence[str | int], predicted: Sequence[str | int]) -> float:

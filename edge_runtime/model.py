@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from edge_runtime.backends.selection import AUTO, open_backend, select
 from edge_runtime.engine import Engine, Tokens
 from edge_runtime.errors import BackendError, InputError, ModelError, NoSuchHead
 from edge_runtime.manifest import Head, Kind
-from edge_runtime.model_file import ModelFile, find, open_model_file
+from edge_runtime.model_file import find, open_model_file
 from edge_runtime.streaming.reader import Reader
 from edge_runtime.streaming.stream import Stream
 from edge_runtime.tasks import answering, classification, embedding, filling, tagging
@@ -27,9 +27,12 @@ from edge_runtime.verified import cache_folder, private_folder
 from edge_runtime.windows import Overflow, Window, cut, mean, policy, stitch
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from edge_runtime.backends.backend import Backend
+    from edge_runtime.manifest import Manifest
 
 MAX_THREADS = 64
 """more than any board has cores"""
@@ -45,6 +48,21 @@ _OPERATIONS: Mapping[Kind, str] = {
     "choice": "choose",
     "embedding": "embed",
 }
+
+
+class Source(Protocol):
+    """What a model is made from: a model file, or something that can be read like one."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def manifest(self) -> Manifest: ...
+    def tokenizer(self) -> bytes: ...
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +158,7 @@ def load(
 class Model:
     """A loaded model; `load` makes it. Threads may share it. Close it, or use it in a `with` statement."""
 
-    def __init__(self, file: ModelFile, backend: Backend, reason: str, threads: int, overflow: Overflow) -> None:
+    def __init__(self, file: Source, backend: Backend, reason: str, threads: int, overflow: Overflow) -> None:
         self._file = file
         self._manifest = file.manifest
         self._engine = Engine(backend, file.manifest)
