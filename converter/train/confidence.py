@@ -12,7 +12,7 @@ Ints = NDArray[np.int64]
 
 TEMPERATURES = (0.2, 5.0)
 # Of the validation texts that are answered rightly, so many may be refused to refuse more of what is out of scope.
-RIGHT_ANSWERS_REFUSED = 0.03
+RIGHT_ANSWERS_REFUSED = 0.01
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Resumption:
             found = torch.load(self.path, weights_only=True)
             options, state = json.loads(found["options"]), dict(found["state"])
         except Exception as error:
-            raise TrainingError(f"{self.path} cannot be read ({error}); give --fresh to start anew") from error
+            raise TrainingError(f"{self.path} is damaged: give --fresh to start anew") from error
         other = sorted(
             name for name in {*options, *self.options} if options.get(name, None) != self.options.get(name, None)
         )

@@ -142,11 +142,11 @@ class Training:
         """One epoch, or what is left of it."""
         number = len(self.epochs) + 1
         examples = self.lessons(number)
-        batches = list(_batches(examples, self.schedule, number))
-        done = sum(len(batch) for batch in batches[: self._batch])
+        made = batches(examples, self.schedule, number)
+        done = sum(len(batch) for batch in made[: self._batch])
         run_tokens, run_seconds = 0, 0.0
         saved = time.monotonic()
-        for batch in batches[self._batch :]:
+        for batch in made[self._batch :]:
             began = time.monotonic()
             done += len(batch)
             share = (number - 1 + done / len(examples)) / self.schedule.epochs
@@ -231,19 +231,19 @@ def evaluate(
     return {**scores, "texts": len(validation.examples)}
 
 
-def _batches(examples: Sequence[Features], schedule: Schedule, epoch: int) -> list[list[Features]]:
+def batches(examples: Sequence[Features], schedule: Schedule, epoch: int) -> list[list[Features]]:
     """An epoch's batches in random order: within each texts are about as long as each other."""
     generator = random.Random(f"{schedule.seed}/{epoch}")  # noqa: S311 (a repeatable shuffle, no secret)
     order = list(range(len(examples)))
     generator.shuffle(order)
     lengths = [each.tokens for each in examples]
-    batches: list[list[int]] = []
+    made: list[list[int]] = []
     for mixed in by_tokens(lengths, order, MIXED * schedule.batch_tokens):
         mixed.sort(key=lambda i: lengths[i])
         for numbers in by_tokens(lengths, mixed, schedule.batch_tokens):
-            batches += [numbers[i : i + schedule.batch] for i in range(0, len(numbers), schedule.batch)]
-    generator.shuffle(batches)
-    return [[examples[i] for i in numbers] for numbers in batches]
+            made += [numbers[i : i + schedule.batch] for i in range(0, len(numbers), schedule.batch)]
+    generator.shuffle(made)
+    return [[examples[i] for i in numbers] for numbers in made]
 
 
 def _optimisers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:

@@ -16,7 +16,7 @@ WORDS = [
     ".",
     "!",
     "?",
-    *["turn", "on", "off", "light", "in", "the", "play", "what", "is", "where", "lives", "dark", "bright"],
+    *["turn", "on", "off", "light", "in", "the", "play", "what", "is", "where", "lives", "dark", "bright", "it"],
     *PLACES,
     *NAMES,
 ]
@@ -52,14 +52,15 @@ def classify(folder: Path) -> Path:
 
 
 def pairs(folder: Path) -> Path:
-    """sentence1, sentence2 and label: whether two places are the same."""
+    """sentence1, sentence2 and label: what the second text says, whatever the first one does."""
     rows = [
-        f"the {first}\tthe {second}\t{'same' if first == second else 'other'}"
+        f"the {first} is {one}\tthe {second} is {other}\t{other}"
         for first in PLACES[:3]
         for second in PLACES[:3]
-        for _ in range(1 + (first == second))
+        for one in ("dark", "bright")
+        for other in ("dark", "bright")
     ]
-    return _lines(folder / "pairs.tsv", ["sentence1\tsentence2\tlabel", *rows, *rows, *rows])
+    return _lines(folder / "pairs.tsv", ["sentence1\tsentence2\tlabel", *rows])
 
 
 def tag(folder: Path) -> Path:
@@ -69,26 +70,23 @@ def tag(folder: Path) -> Path:
 
 
 def answer(folder: Path) -> Path:
-    """SQuAD: where somebody lives."""
+    """SQuAD: who is it, and where, at the end of a context that takes several windows of 14 tokens."""
     paragraphs = []
-    for shift in range(len(PLACES)):
-        homes = dict(zip(NAMES, PLACES[shift:] + PLACES[:shift], strict=True))
-        context = " ".join(f"{name} is in the {place}." for name, place in list(homes.items())[shift % 4 :][:2])
+    for number, (name, place) in enumerate(zip(NAMES, PLACES, strict=True)):
+        context = "turn on the light. " * (number % 3) + f"{name} is in the {place}."
         questions = [
-            {
-                "id": f"{shift}-{name}",
-                "question": f"where is {name}?",
-                "answers": [{"text": homes[name], "answer_start": context.index(homes[name])}],
-            }
-            for name in homes
-            if name in context
+            {"id": f"{word}-{name}", "question": f"{word} is it?", "answers": [_span(context, right)]}
+            for word, right in (("what", name), ("where", place))
         ]
         paragraphs.append({"context": context, "qas": questions})
+    document = {"version": "1.1", "data": [{"title": "homes", "paragraphs": paragraphs}]}
     path = folder / "homes.json"
-    path.write_text(
-        json.dumps({"version": "1.1", "data": [{"title": "homes", "paragraphs": paragraphs}]}), encoding="utf-8"
-    )
+    path.write_text(json.dumps(document), encoding="utf-8")
     return path
+
+
+def _span(context: str, text: str) -> dict[str, object]:
+    return {"text": text, "answer_start": context.index(text)}
 
 
 def embed(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,18 @@ import converter
 import edge_runtime
 from converter import arrangement, calibration, checkpoint, encoder, simulation, trained
 from converter.checkpoint.configuration import read_configuration
-from converter.checkpoint.weights import open_weights
 from converter.errors import CalibrationError
+from converter.sizes import Size
 from converter.train import tuning
-from converter.train.models import Size, existing_encoder
-from converter.train.models import build as build_model
-from converter.train.session import Options, train
+from converter.train.options import Options
+from converter.train.packing import pack
+from converter.train.schedule import Schedule
+from converter.train.session import train
 from converter.train.simulated import SimulatedModel
+from converter.train.start import load
+from converter.train.tasks import TASKS
 from converter.train.traced import LiveWeights, Traced
-from converter.train.training import Schedule
+from tests.converter import small_data
 from tests.converter.test_train import home, vocabulary
 
 __all__ = ["home", "vocabulary"]
@@ -40,28 +44,22 @@ def options(home: Path, vocabulary: Path, tmp_path: Path) -> Options:
         data=[home],
         output=tmp_path / "out",
         vocabulary=vocabulary,
-        size=Size(hidden=16, layers=2, heads=2, intermediate=32, groups=2, positions=16, dropout=0.0),
-        schedule=Schedule(epochs=6, batch=8, rate=1e-2, patience=6),
+        size=Size(hidden=16, layers=2, heads=2, intermediate=32, groups=2, positions=16),
+        schedule=Schedule(epochs=6, batch=8, rate=1e-2, patience=6, dropout=0.0),
         validation_share=0.34,
         quantisation_aware=True,
     )
 
 
-def simulated(folder: Path) -> SimulatedModel:
+def simulated(folder: Path, task: str = "understand") -> SimulatedModel:
     """The simulation that a training's last epochs ran, made anew from what it saved."""
-    from converter.train.encoding import Labels
-
     network = checkpoint.read(folder)
     settled = trained.read(folder)
     assert settled is not None
-    intent, slots = network.heads
-    labels = Labels(tuple(intent.labels), tuple(slots.labels))
-    model = build_model(existing_encoder(folder), labels, "mean", 0.0)
-    weights = open_weights(folder)
-    state = {name: torch.from_numpy(weights.take(name, *t.shape).copy()) for name, t in model.state_dict().items()}
-    model.load_state_dict(state)
+    configuration = read_configuration(folder)
+    model, _ = load(folder, TASKS[task].of(configuration))
     arranged = arrangement.follow(network, settled.plan, settled.ranges)
-    return SimulatedModel(model, read_configuration(folder), network, arranged)
+    return SimulatedModel(model, configuration, network, arranged)
 
 
 def test_exported_model_agrees_with_its_simulation(options: Options, tmp_path: Path) -> None:
@@ -75,7 +73,7 @@ def test_exported_model_agrees_with_its_simulation(options: Options, tmp_path: P
         scales = {name: head["scale"] for name, head in converter.inspect(tmp_path / "m.tflite").heads.items()}
         for text in ("turn on the light in the hall", "turn off the light", "play", "what in the garden ?"):
             ids = runtime.encode(text).ids
-            expected = model(torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.long))
+            expected = model(pack([ids]))
             got = runtime.run(ids)
             for name, scale in scales.items():
                 reference = expected[name].numpy().reshape(np.shape(got[name]))
@@ -96,9 +94,8 @@ def test_simulations_agree(options: Options) -> None:
     texts = ["turn on the light in the hall", "off"]
     for sample in calibration.encode(network, texts, 16):
         expected = numpys.run(sample)
-        ids = torch.from_numpy(sample["ids"]).long()
         with torch.no_grad():
-            got = model(ids, torch.ones_like(ids))
+            got = model(pack(sample["ids"].tolist()))
         for tensor in arranged.graph.outputs:
             scale = numpys.scales[tensor].scale[0]
             difference = np.abs(got[tensor.name].numpy().reshape(expected[tensor.name].shape) - expected[tensor.name])
@@ -109,22 +106,22 @@ def test_batch_is_as_its_texts(options: Options) -> None:
     """Texts of several lengths in one batch give what each gives alone."""
     train(options)
     model = simulated(options.output).eval()
-    ids = torch.tensor([[2, 9, 10, 3], [2, 9, 3, 0], [2, 11, 12, 3]])
-    mask = (ids != 0).long()
+    texts = [[2, 9, 10, 3], [2, 9, 3], [2, 11, 12, 3]]
     with torch.no_grad():
-        together = model(ids, mask)
-        for row, length in enumerate(mask.sum(dim=1).tolist()):
-            alone = model(ids[row : row + 1, :length], mask[row : row + 1, :length])
+        together = model(pack(texts))
+        begin = 0
+        for row, ids in enumerate(texts):
+            alone = model(pack([ids]))
             assert torch.allclose(together["intent"][row], alone["intent"][0], atol=1e-5)
-            assert torch.allclose(together["slots"][row, :length], alone["slots"][0], atol=1e-5)
+            assert torch.allclose(together["slots"][begin : begin + len(ids)], alone["slots"], atol=1e-5)
+            begin += len(ids)
 
 
 def test_gradients_reach_every_trained_weight(options: Options) -> None:
     """Rounding lets gradients through to all weights but the tables, which stay as they are."""
     train(options)
     model = simulated(options.output)
-    ids = torch.tensor([[2, 9, 10, 3]])
-    logits = model(ids, torch.ones_like(ids))
+    logits = model(pack([[2, 9, 10, 3]]))
     (logits["intent"].square().sum() + logits["slots"].square().sum()).backward()
     for name, parameter in model.model.named_parameters():
         if parameter.requires_grad and "pooler" not in name and ".key.bias" not in name:
@@ -138,7 +135,7 @@ def test_tuning_keeps_the_best(options: Options, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tuning, "RATE", 1e4)
     outcome = train(options)
     assert outcome.best.number == 0
-    assert np.isfinite(next(iter(outcome.scores.values())).intent_accuracy)
+    assert np.isfinite(next(iter(outcome.scores.values()))["intent_accuracy"])
 
 
 def test_other_weights_are_refused(options: Options, tmp_path: Path) -> None:
@@ -176,3 +173,30 @@ def test_live_weights_name_what_is_missing() -> None:
     """A weight that the model lacks is named."""
     with pytest.raises(converter.ConverterError, match="encoder"):
         LiveWeights({}).take("encoder", 1)
+
+
+@pytest.mark.parametrize(
+    ("task", "data"),
+    [
+        ("classify", small_data.pairs),
+        ("tag", small_data.tag),
+        ("answer", small_data.answer),
+        ("embed", small_data.embed),
+    ],
+)
+def test_every_task(options: Options, tmp_path: Path, task: str, data: Callable[[Path], Path]) -> None:
+    """Each task can be trained in integers, pairs with their types, and `convert` takes what that left."""
+    data_set = data(tmp_path)
+    change: dict[str, Any] = {"data": [data_set], "validation_data": [data_set], "validation_share": 0.0}
+    schedule = dataclasses.replace(options.schedule, epochs=1)
+    train(dataclasses.replace(options, task=task, schedule=schedule, **change))
+    file = tmp_path / "m.tflite"
+    assert converter.convert(options.output, file, calibration=options.output / "calibration.txt").effort == "trained"
+    model = simulated(options.output, task).eval()
+    with edge_runtime.load(file, cache=False) as runtime, torch.no_grad():
+        read = runtime.encode("where is anna?", "the hall")
+        got = runtime.run(read.ids, read.types)
+        (expected,) = model(pack([read.ids], [read.types])).values()
+        (scale,) = (head["scale"] for head in converter.inspect(file).heads.values())
+        difference = np.abs(next(iter(got.values())) - expected.numpy().reshape(next(iter(got.values())).shape))
+        assert difference.max() <= MOST_STEPS * scale * 1.001
