@@ -74,7 +74,7 @@ _OF_THIS_MACHINE = {"output", "threads", "as_json", "fresh", "save_every", "lice
 @click.option("--licence", help="Licence and origin of the data, for the model's card.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_context
-def train(context: click.Context, **given: Any) -> None:
+def train(context: click.Context, /, **given: Any) -> None:
     """Train a SqueezeBERT or a BERT on DATA for a task and write a checkpoint folder.
 
     DATA are files or folders of examples: intents and slots (understand), labels of texts or pairs (classify), tagged

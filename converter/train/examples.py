@@ -87,13 +87,13 @@ def gather(options: Options, words: Sequence[str]) -> Material:
         task.check(one.name, one.examples)
 
     def refused(texts: Sequence[str]) -> list[Any]:
-        kind_of = Spoken if name == "understand" else Labelled
-        # Texts that a threshold is set by have no label of their own; any that there is will do.
-        label = refusal or ""
-        return [kind_of(tuple(t.split()), label) if kind_of is Spoken else Labelled(t, label) for t in texts]  # type: ignore[arg-type]
+        # Texts that only set a threshold have no label of their own.
+        if name == "understand":
+            return [Spoken(tuple(text.split()), refusal or "") for text in texts]
+        return [Labelled(text, refusal or "") for text in texts]
 
-    unlabelled = [task.unlabelled(line.strip()) for path in options.unlabelled for line in read_lines(path)
-                  if line.strip()]  # fmt: skip
+    lines = [line.strip() for path in options.unlabelled for line in read_lines(path)]
+    unlabelled = [task.unlabelled(line) for line in lines if line]
     return Material(
         task=task,
         refusal=refusal,

@@ -187,9 +187,9 @@ def test_live_weights_name_what_is_missing() -> None:
 def test_every_task(options: Options, tmp_path: Path, task: str, data: Callable[[Path], Path]) -> None:
     """Each task can be trained in integers, pairs with their types, and `convert` takes what that left."""
     data_set = data(tmp_path)
-    change: dict[str, Any] = {"data": [data_set], "validation_data": [data_set], "validation_share": 0.0}
+    change: dict[str, Any] = {"task": task, "data": [data_set], "validation_data": [data_set], "validation_share": 0.0}
     schedule = dataclasses.replace(options.schedule, epochs=1)
-    train(dataclasses.replace(options, task=task, schedule=schedule, **change))
+    train(dataclasses.replace(options, schedule=schedule, **change))
     file = tmp_path / "m.tflite"
     assert converter.convert(options.output, file, calibration=options.output / "calibration.txt").effort == "trained"
     model = simulated(options.output, task).eval()

@@ -114,6 +114,7 @@ def test_out_of_scope(options: Options, tmp_path: Path) -> None:
     assert intent.labels == ("light_off", "light_on", OUT_OF_SCOPE_LABEL)
     assert intent.out_of_scope == OUT_OF_SCOPE_LABEL
     assert outcome.out_of_scope_texts == 12
+    assert outcome.confidence is not None
     assert outcome.confidence.refused_out_of_scope is not None
     assert outcome.confidence.refused_out_of_scope > 0.7
 

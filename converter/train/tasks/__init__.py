@@ -12,7 +12,6 @@ from converter.train.tasks.tag import Tag
 from converter.train.tasks.task import Task
 from converter.train.tasks.understand import Understand
 
-TASKS: Mapping[str, type[Task[Any, Any]]] = {
-    each.name: each
-    for each in (Understand, Classify, Tag, Answer, Embed)  # type: ignore[type-abstract]
-}
+__all__ = ["TASKS", "Answer", "Classify", "Embed", "Tag", "Task", "Understand"]
+
+TASKS: Mapping[str, type[Task[Any, Any]]] = {each.name: each for each in (Understand, Classify, Tag, Answer, Embed)}

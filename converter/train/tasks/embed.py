@@ -115,7 +115,8 @@ class Embed(Task[Similar, PairFeatures]):
         relations = (own @ own.T - teacher @ teacher.T).square().mean() * RELATIONS
         if own.shape[1] != teacher.shape[1]:
             return relations
-        return relations + 1 - (own * teacher).sum(1).mean()
+        distance: Tensor = relations + 1 - (own * teacher).sum(1).mean()
+        return distance
 
     def scores(
         self, examples: Sequence[Similar], features: Sequence[PairFeatures], outputs: Sequence[Mapping[str, Any]]

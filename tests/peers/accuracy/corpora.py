@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from converter.train.corpus import Example, read_corpus, read_lines
+from converter.data_sets import Spoken, read
+from converter.data_sets.lines import read_lines
 from converter.train.split import set_aside
 
 DATA = Path(__file__).resolve().parents[4] / "shared/data"
@@ -35,7 +36,7 @@ class Pair:
     score: float
 
 
-def sentiment() -> tuple[list[Example], list[Example]]:
+def sentiment() -> tuple[list[Spoken], list[Spoken]]:
     """SST-2: training texts (phrases among them), and whole sentences to validate on."""
     lines = [line.rpartition("\t") for line in read_lines(DATA / "sst2/train.tsv")[1:]]
     labels = {text.strip(): "positive" if label == "1" else "negative" for text, _, label in lines}
@@ -49,15 +50,16 @@ def sentiment() -> tuple[list[Example], list[Example]]:
             break
     seen = "\n".join(validation)
     training = [text for text in labels if text not in seen]
-    return [[Example(tuple(t.split()), labels[t]) for t in part] for part in (training, validation)]  # type: ignore[return-value]
+    return [[Spoken(tuple(t.split()), labels[t]) for t in part] for part in (training, validation)]  # type: ignore[return-value]
 
 
-def intents() -> tuple[list[Example], list[Example]]:
+def intents() -> tuple[list[Spoken], list[Spoken]]:
     """hwu64: commands with intents and slots."""
-    return set_aside(read_corpus(DATA / "intents/hwu64/train").examples, INTENT_VALIDATION, seed=0)
+    examples = read(DATA / "intents/hwu64/train", "understand").examples
+    return set_aside(examples, INTENT_VALIDATION, 0, lambda each: each.label, lambda each: each.text)
 
 
-def entities() -> tuple[list[Example], list[Example]]:
+def entities() -> tuple[list[Spoken], list[Spoken]]:
     """English Web Treebank with persons, places and organisations: its own training and development parts."""
     training, validation = (list(_sentences(DATA / f"uner_ewt/{part}.conll")) for part in ("train", "dev"))
     return training, validation
@@ -83,7 +85,7 @@ def sts_sentences() -> list[str]:
     return _shuffled(distinct)[:STS_SENTENCES]
 
 
-def _sentences(path: Path) -> Iterator[Example]:
+def _sentences(path: Path) -> Iterator[Spoken]:
     words: list[str] = []
     tags: list[str] = []
     for line in [*read_lines(path), ""]:
@@ -92,7 +94,7 @@ def _sentences(path: Path) -> Iterator[Example]:
             words.append(word)
             tags.append(tag)
         elif words:
-            yield Example(tuple(words), "", tuple(tags))
+            yield Spoken(tuple(words), "", tuple(tags))
             words, tags = [], []
 
 

@@ -21,12 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from converter.train.corpus import Example
-from converter.train.encoding import IGNORED, Encoded, Labels, batches, collect_labels, encode
+from converter.data_sets import Spoken
 from converter.train.saving import save_calibration
-from converter.train.training import padded
 from tests.peers.accuracy import corpora
 from tests.peers.accuracy.corpora import Pair
+from tests.peers.accuracy.encoding import IGNORED, Encoded, Labels, batches, collect_labels, encode, padded
 
 LONGEST = 64
 """tokens of a training text"""
@@ -88,7 +87,7 @@ def sentiment(trainer: Trainer, folder: Path) -> None:
 def entities(trainer: Trainer, folder: Path) -> None:
     """BertForTokenClassification on the English Web Treebank."""
     texts = corpora.entities()[0]
-    tags = collect_labels([*texts, Example(("x",), "none")]).slots
+    tags = collect_labels([*texts, Spoken(("x",), "none")]).slots
     model = transformers.BertForTokenClassification.from_pretrained(
         trainer.minilm, num_labels=len(tags), id2label=dict(enumerate(tags))
     )
@@ -182,7 +181,7 @@ HEADS: dict[str, Callable[[Trainer, Path], None]] = {
 }
 
 
-def _encoded(trainer: Trainer, texts: Sequence[Example], labels: Labels) -> list[Encoded]:
+def _encoded(trainer: Trainer, texts: Sequence[Spoken], labels: Labels) -> list[Encoded]:
     tokenizer = trainer.tokenizer()
     return [encode(tokenizer, each, labels.intent_numbers, labels.slot_numbers, LONGEST) for each in texts]
 
@@ -246,7 +245,7 @@ def _leave_texts(trainer: Trainer, folder: Path, texts: Sequence[str]) -> None:
     """The tokenizer, and a sample of the training texts to calibrate on."""
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"):
         shutil.copy(trainer.minilm / name, folder / name)
-    save_calibration(folder, list(texts), trainer.seed)
+    save_calibration(folder, [(text,) for text in texts], trainer.seed)
 
 
 def _squeezebert_name(name: str) -> str:

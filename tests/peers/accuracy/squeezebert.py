@@ -6,10 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from converter.train.corpus import Example
-from converter.train.models import Size
-from converter.train.session import Options, train
-from converter.train.training import Epoch, Schedule
+from converter.data_sets import Spoken
+from converter.sizes import Size
+from converter.train.options import Options
+from converter.train.schedule import Schedule
+from converter.train.session import train
+from converter.train.training import Epoch
 from tests.peers.accuracy import corpora
 
 EPOCHS = 8
@@ -36,7 +38,7 @@ def intents(minilm: Path, groups: int, seed: int, folder: Path) -> None:
     train(options, on_epoch=_tell)
 
 
-def _write(examples: Sequence[Example], folder: Path) -> None:
+def _write(examples: Sequence[Spoken], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, lines in (
         ("seq.in", [each.text for each in examples]),
@@ -48,5 +50,5 @@ def _write(examples: Sequence[Example], folder: Path) -> None:
 
 def _tell(epoch: Epoch) -> None:
     scores = next(iter(epoch.scores.values()))
-    told = f"intent accuracy {scores.intent_accuracy:.3f}, slot F1 {scores.slot_f1 or 0:.3f}"
+    told = f"intent accuracy {scores['intent_accuracy']:.3f}, slot F1 {scores['slot_f1']:.3f}"
     print(f"epoch {epoch.number}: loss {epoch.loss:.3f}, {told}", file=sys.stderr, flush=True)

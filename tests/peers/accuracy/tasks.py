@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from converter.data_sets import Spoken
+from converter.data_sets.bio import OUTSIDE
+from converter.metrics import accuracy, span_f1
 from converter.network import Array, Network
-from converter.train.corpus import OUTSIDE, Example
-from converter.train.encoding import encode
-from converter.train.scores import accuracy, span_f1
 from tests.peers.accuracy import corpora
+from tests.peers.accuracy.encoding import encode
 from tests.peers.accuracy.tflite import Outputs
 
 LONGEST = 128
@@ -125,7 +126,7 @@ def _ids(network: Network, texts: Sequence[str]) -> list[list[int]]:
 
 
 def _tagged(
-    network: Network, examples: Sequence[Example], head: str, labels: Sequence[str]
+    network: Network, examples: Sequence[Spoken], head: str, labels: Sequence[str]
 ) -> tuple[list[list[int]], Callable[[Outputs], float]]:
     """Token ids, and the F1 of spans (as seqeval counts them), a word's tag being that of its first token."""
     tokenizer = _tokenizer(network)
