@@ -77,7 +77,7 @@ class _Float32:
 
     name = BACKEND
     version = np.__version__
-    weight_cache = None
+    weight_cache: Path | None = None
 
     def __init__(self, network: Network) -> None:
         self._heads = [head.name for head in network.heads]
@@ -127,7 +127,7 @@ def _linear(operator: Operator, x: Array, weight: Array, bias: Array) -> tuple[A
 def _inverse_deviation(operator: Operator, *centred: Array) -> tuple[Array, ...]:
     a = operator.attributes
     squares = sum(np.square(x).sum(axis=-1, keepdims=True, dtype=np.float64) for x in centred)
-    inverse = 1 / np.sqrt(squares / a["count"] + a["epsilon"])  # type: ignore[operator]
+    inverse = 1 / np.sqrt(squares / a["count"] + a["epsilon"])
     return tuple((inverse / f).astype(np.float32) for f in (1.0, *a["factors"]))  # type: ignore[misc]
 
 
@@ -147,7 +147,9 @@ def _gelu(operator: Operator, x: Array) -> tuple[Array]:
 
 
 def _mean(operator: Operator, x: Array) -> tuple[Array]:
-    return (x.mean(axis=operator.attributes["axis"], keepdims=True),)  # type: ignore[call-overload]
+    axis = operator.attributes["axis"]
+    assert isinstance(axis, int)
+    return (x.mean(axis=axis, keepdims=True),)
 
 
 _FAST: Mapping[Op, Evaluation] = {

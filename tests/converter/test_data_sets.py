@@ -253,7 +253,7 @@ def test_schemes_become_bio(sentence: list[tuple[str, int] | None]) -> None:
         inside = [f"I-{kind}"] * (length - 1)
         schemes["BIO"] += [f"B-{kind}", *inside]
         schemes["IOB1"] += [f"{'B' if before == kind else 'I'}-{kind}", *inside]
-        for name, (last, single) in {"BIOES": "ES", "BILOU": "LU"}.items():
+        for name, last, single in (("BIOES", "E", "S"), ("BILOU", "L", "U")):
             schemes[name] += [f"{single}-{kind}"] if length == 1 else [f"B-{kind}", *inside[1:], f"{last}-{kind}"]
         before = kind
     assert {bio(tags) for tags in schemes.values()} == {tuple(schemes["BIO"])}

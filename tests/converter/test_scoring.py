@@ -32,7 +32,7 @@ TEXTS = ["turn off the light", "the lights", "turn the light off", "off , off"]
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Checkpoints with random weights, one of each head."""
     root = tmp_path_factory.mktemp("checkpoints")
-    made = {
+    made: dict[str, tuple[str, dict[str, Any]]] = {
         "classify": ("SqueezeBertForSequenceClassification", {"id2label": {0: "good", 1: "bad", 2: "so so"}}),
         "tag": ("BertForTokenClassification", {"id2label": {0: "O", 1: "B-thing", 2: "I-thing"}}),
         "answer": ("BertForQuestionAnswering", {}),
