@@ -21,8 +21,8 @@ SECONDS = 10.0
 class Display:
     """On standard error: a bar that goes on where that is a terminal, else a line now and then."""
 
-    def __init__(self) -> None:
-        console = Console(stderr=True)
+    def __init__(self, console: Console | None = None) -> None:
+        console = console or Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
         self._bar: TaskID | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import transformers
 from click.testing import CliRunner
+from rich.console import Console
 from safetensors.numpy import load_file
 
 from converter.checkpoint import read
@@ -20,9 +22,10 @@ from converter.train.command import train as command
 from converter.train.embeddings import narrowed
 from converter.train.examples import OUT_OF_SCOPE_LABEL
 from converter.train.options import Options
+from converter.train.progress import Display
 from converter.train.schedule import Schedule
 from converter.train.session import train
-from converter.train.training import Epoch
+from converter.train.training import Epoch, Step
 from tests.converter import small_data
 from tests.converter.small_data import WORDS
 
@@ -386,3 +389,29 @@ def test_trimmed_vocabulary(options: Options, tmp_path: Path) -> None:
         assert np.allclose(
             after.encoder.word_embeddings[new[token]], before.encoder.word_embeddings[old[token]], atol=1e-4
         )
+
+
+def test_terminal() -> None:
+    """A terminal shows a bar with loss and speed, and keeps a line for every epoch."""
+    seen = io.StringIO()
+    with Display(Console(file=seen, force_terminal=True, width=120)) as display:
+        display.teaching(1, 2)
+        display.step(Step(1, 3, 32, 64, 0.5, 1000, 2.0))
+        display.epoch(Epoch(1, 0.25, 1.0, {"home": {"f1": 0.75, "texts": 9}}, 1000, 2.0))
+    assert "epoch 1/3  loss 0.5000  500 tokens/s" in seen.getvalue()
+    assert "epoch 1: loss 0.2500; home: f1 0.7500; 500 tokens/s" in seen.getvalue()
+
+
+def test_no_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without one there is a line now and then."""
+    monkeypatch.setattr("converter.train.progress.SECONDS", 0.0)
+    with Display() as display:
+        display.step(Step(1, 3, 32, 64, 0.5, 1000, 2.0))
+    assert capsys.readouterr().err == "epoch 1/3  loss 0.5000  500 tokens/s, 32 of 64 examples\n"
+
+
+def test_start_that_is_not_there(options: Options) -> None:
+    """A checkpoint to start from that is nowhere is an error that says what came along."""
+    result = CliRunner().invoke(command, [*map(str, options.data), "-o", str(options.output), "--init", "nowhere"])
+    assert result.exit_code == 1
+    assert "nowhere is no checkpoint folder" in result.stderr
