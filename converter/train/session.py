@@ -12,6 +12,7 @@ import numpy as np
 from converter import trained
 from converter.calibration import read_texts as read_calibration
 from converter.data_sets import read_texts, source_name
+from converter.data_sets.writing import write as write_examples
 from converter.train.confidence import Confidence, calibrate, share_refused
 from converter.train.examples import Material, gather
 from converter.train.features import IGNORED
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from converter.train.model import Model
     from converter.train.start import Start
     from converter.train.training import Epoch, Step, ValidationSet
+
+VALIDATION = "validation.jsonl"
+"""all examples that were validated on"""
 
 
 @dataclass(frozen=True)
@@ -155,6 +159,8 @@ class _Writer:
         save(options.output, self.model, self.start.tokenizer, self.start.longest, task.architecture, fields)
         if isinstance(task, Embed):
             save_pooling(options.output, self.start.encoder.config.hidden_size, task.pooling)
+        # What `score` can hold the integers to.
+        write_examples(options.output / VALIDATION, [each for one in self.sets for each in one.examples])
         curve.write(options.output, self.epochs, best, asdict(options.schedule))
         return scores, confidence
 

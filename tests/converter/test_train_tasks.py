@@ -13,7 +13,8 @@ import transformers
 
 import converter
 import edge_runtime
-from converter.checkpoint import read
+from converter import checkpoint
+from converter.data_sets import guess_task, read
 from converter.sizes import Size
 from converter.train.options import Options
 from converter.train.schedule import Schedule
@@ -34,6 +35,26 @@ def learn(tmp_path: Path, data: Path, **change: object) -> Outcome:
         validation_share=0.3,
     )
     return train(replace(options, **change))  # type: ignore[arg-type]
+
+
+def test_validation_examples(tmp_path: Path) -> None:
+    """What was validated on is left as data of the same task, for `score` to judge the integers by."""
+    for task, data in (
+        ("understand", small_data.understand),
+        ("classify", small_data.pairs),
+        ("tag", small_data.tag),
+        ("answer", small_data.answer),
+        ("embed", small_data.embed),
+    ):
+        folder = tmp_path / task
+        folder.mkdir()
+        given = data(folder)
+        learn(folder, given, task=task, schedule=replace(SCHEDULE, epochs=1), validation_share=0.4)
+        left = folder / "out" / "validation.jsonl"
+        assert guess_task(left) == task
+        examples = read(left, task).examples
+        assert examples
+        assert set(examples) < set(read(given, task).examples)
 
 
 def converted(tmp_path: Path) -> edge_runtime.Model:
@@ -156,7 +177,7 @@ def test_bert(tmp_path: Path, data: Callable[[Path], Path], task: str, own: str)
     _, loaded = getattr(transformers, own).from_pretrained(tmp_path / "out", output_loading_info=True)
     assert not loaded["missing_keys"]
     assert not loaded["unexpected_keys"]
-    assert read(tmp_path / "out").family == "bert"
+    assert checkpoint.read(tmp_path / "out").family == "bert"
 
 
 def test_bert_for_intents_and_slots(tmp_path: Path) -> None:
@@ -170,4 +191,4 @@ def test_bert_for_intents_and_slots(tmp_path: Path) -> None:
     data = small_data.understand(tmp_path)
     outcome = learn(tmp_path, data, vocabulary=None, init=tmp_path / "bert", schedule=schedule)
     assert outcome.scores["home/train"]["intent_accuracy"] == 1.0
-    assert [head.name for head in read(tmp_path / "out").heads] == ["intent", "slots"]
+    assert [head.name for head in checkpoint.read(tmp_path / "out").heads] == ["intent", "slots"]
