@@ -54,9 +54,10 @@ def killed_after(steps: int, options: Options) -> None:
         train(options, on_step=count)
 
 
-@pytest.mark.parametrize("steps", [2, 9, 21])
-def test_same_weights(options: Options, tmp_path: Path, steps: int) -> None:
+@pytest.mark.parametrize(("steps", "bfloat16"), [(2, False), (9, True), (21, False)])
+def test_same_weights(options: Options, tmp_path: Path, steps: int, bfloat16: bool) -> None:
     """Wherever a training ends, going on gives the weights and the course of one that was not ended."""
+    options = dataclasses.replace(options, schedule=dataclasses.replace(options.schedule, bfloat16=bfloat16))
     whole = train(dataclasses.replace(options, output=tmp_path / "whole"))
     killed_after(steps, options)
     assert (options.output / FOLDER / "training.pt").exists()

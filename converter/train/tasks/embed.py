@@ -112,7 +112,7 @@ class Embed(Task[Similar, PairFeatures]):
             return outputs["embedding"].sum() * 0
         own = functional.normalize(outputs["embedding"][rows])
         teacher = functional.normalize(torch.from_numpy(np.concatenate(targets).astype(np.float32)))
-        relations = (own @ own.T - teacher @ teacher.T).square().mean() * RELATIONS
+        relations: Tensor = (own @ own.T - teacher @ teacher.T).square().mean() * RELATIONS
         if own.shape[1] != teacher.shape[1]:
             return relations
         distance: Tensor = relations + 1 - (own * teacher).sum(1).mean()
