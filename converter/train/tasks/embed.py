@@ -109,7 +109,8 @@ class Embed(Task[Similar, PairFeatures]):
                 targets.append(each.taught["embedding"].logits)
             row += len(each.texts)
         if not rows:
-            return outputs["embedding"].sum() * 0
+            nothing: Tensor = outputs["embedding"].sum() * 0
+            return nothing
         own = functional.normalize(outputs["embedding"][rows])
         teacher = functional.normalize(torch.from_numpy(np.concatenate(targets).astype(np.float32)))
         relations: Tensor = (own @ own.T - teacher @ teacher.T).square().mean() * RELATIONS
