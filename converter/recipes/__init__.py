@@ -1,0 +1,1 @@
+"""How the bundled models are made: shell scripts, and what writes their cards."""
