@@ -12,7 +12,7 @@ from firmware_hooks.errors import HookError, Refused
 from firmware_hooks.slots import keys, serving, statement
 from firmware_hooks.slots.record import SLOTS
 from firmware_hooks.slots.slots import MAX_STARTS, Slots, Source
-from firmware_hooks.slots.trial import Terms, Trial
+from firmware_hooks.slots.trial import Terms, Trial, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +100,16 @@ class Board:
 
     def judge(self, slots: Slots, trial: Trial, now: float) -> Mapping[str, Any]:
         """Look at a trial once, and end it where it is decided."""
+        current = slots.record().current
         verdict = trial.judge(serving.read(self.url, slots.name), now)
+        if current.manifest != trial.digest:
+            verdict = Verdict("open", "another model is active now")
         told: dict[str, Any] = {}
         if verdict.outcome == "good":
-            slots.confirm()
+            slots.confirm(trial=current.sha512)
         elif verdict.outcome == "bad":
             try:
-                slots.rollback(verdict.reason, trial=slots.record().current.sha512)
+                slots.rollback(verdict.reason, trial=current.sha512)
             except Refused as error:
                 told = {"note": str(error)}
             else:

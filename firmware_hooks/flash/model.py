@@ -24,6 +24,7 @@ from firmware_hooks.slots.trial import Terms, Trial
 PAUSE = 5.0
 """seconds between two looks at a trial"""
 
+_TERMS = Terms()
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _to = click.option("--to", metavar="ssh://USER@HOST", help="A board.  [default: this machine]")
 _name = click.option("--name", metavar="NAME", help="Of the model; needed where there are slots of several.")
@@ -198,10 +199,10 @@ def start(name: str | None, max_starts: int, models: Path, trusted: Path, url: s
 @model.command()
 @_name
 @click.option(
-    "--requests", default=Terms.requests, show_default=True, type=click.IntRange(1), help="That make it good."
+    "--requests", default=_TERMS.requests, show_default=True, type=click.IntRange(1), help="That make it good."
 )
 @click.option(
-    "--seconds", default=Terms.seconds, show_default=True, type=click.FloatRange(1), help="That make it good."
+    "--seconds", default=_TERMS.seconds, show_default=True, type=click.FloatRange(1), help="That make it good."
 )
 @click.option("--once", is_flag=True, help="End when no trial is going on.")
 @_board

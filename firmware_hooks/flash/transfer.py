@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from edge_runtime.errors import EdgeError
 from firmware_hooks.errors import HookError
@@ -30,7 +30,7 @@ class Silence(HookError):  # noqa: N818  short names, as they are caught
     """The other end closed the connection without a word."""
 
 
-def receive(board: Board, incoming: BinaryIO, outgoing: BinaryIO) -> bool:
+def receive(board: Board, incoming: IO[bytes], outgoing: IO[bytes]) -> bool:
     """The board's end: do what one order says.
 
     Returns:
@@ -45,7 +45,7 @@ def receive(board: Board, incoming: BinaryIO, outgoing: BinaryIO) -> bool:
     return True
 
 
-def exchange(order: dict[str, Any], model: Path | None, outgoing: BinaryIO, incoming: BinaryIO) -> dict[str, Any]:
+def exchange(order: dict[str, Any], model: Path | None, outgoing: IO[bytes], incoming: IO[bytes]) -> dict[str, Any]:
     """The workstation's end: send an order, and what it needs of the model.
 
     Raises:
@@ -72,7 +72,7 @@ def exchange(order: dict[str, Any], model: Path | None, outgoing: BinaryIO, inco
     return result
 
 
-def _obey(board: Board, incoming: BinaryIO, outgoing: BinaryIO) -> dict[str, Any]:
+def _obey(board: Board, incoming: IO[bytes], outgoing: IO[bytes]) -> dict[str, Any]:
     order = _line(incoming)
     name = order.get("name")
     match order.get("op"):
@@ -100,12 +100,12 @@ def _obey(board: Board, incoming: BinaryIO, outgoing: BinaryIO) -> dict[str, Any
     raise HookError(f"there is no operation {order.get('op')!r}; is edge-flash there as new as here?")
 
 
-def _send(outgoing: BinaryIO, message: dict[str, Any]) -> None:
+def _send(outgoing: IO[bytes], message: dict[str, Any]) -> None:
     outgoing.write(json.dumps(message).encode("ascii") + b"\n")
     outgoing.flush()
 
 
-def _line(incoming: BinaryIO) -> dict[str, Any]:
+def _line(incoming: IO[bytes]) -> dict[str, Any]:
     line = incoming.readline(MAX_LINE)
     if not line:
         raise Silence("the connection was closed")

@@ -11,7 +11,7 @@ whether it is good.
 - R is not decoded: [S]B - [k]A is encoded and must be R byte for byte, which also settles that R is canonical. This is
   the equation without the cofactor, as in OpenSSL, NaCl and Go.
 
-Nothing secret is computed with, so nothing here needs constant time. It takes 2 ms on a workstation: both
+Nothing secret is computed with, so nothing here needs constant time. A few milliseconds on a workstation: both
 multiplications share their 253 doublings (Straus, 1964), over signed windows (wNAF) of odd multiples.
 """
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from firmware_hooks.slots import storage
 
@@ -114,4 +114,4 @@ def _decode(values: dict[str, Any]) -> Record:
     slots = {name: Slot(**slot) for name, slot in values.pop("slots").items()}
     if any(slot.state not in get_args(State) for slot in slots.values()):
         raise ValueError("state")
-    return Record(**cast(dict[str, Any], values), slots=slots)
+    return Record(**values, slots=slots)

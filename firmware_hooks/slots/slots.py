@@ -157,14 +157,19 @@ class Slots:
                 self._follow(record)
             return record.current
 
-    def confirm(self) -> bool:
+    def confirm(self, *, trial: str | None = None) -> bool:
         """The active model has proven itself; False if it had already.
+
+        Args:
+            trial: SHA-512 of the model on trial that is meant; nothing is done if that is no longer so.
 
         Raises:
             Refused: there is none.
         """
         with self._locked():
             record = self.record()
+            if trial is not None and (record.current.state, record.current.sha512) != ("trial", trial):
+                return False
             if not record.active:
                 raise Refused(f"no model is active in {self.folder}")
             if record.current.state == "good":

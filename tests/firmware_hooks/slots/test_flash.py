@@ -111,6 +111,12 @@ def test_sign_push_roll_back(board: Path, releases: Releases, monkeypatch: pytes
     assert "cannot be used" in refused("model", "sign", models[1], "--key", board / "release", "--version", 1)
 
 
+def test_watching_ends_without_a_trial(board: Path) -> None:
+    """`watch --once` has nothing to do where no model is on trial."""
+    result = run("model", "watch", "--once")
+    assert (result.exit_code, result.stdout) == (0, "")
+
+
 def test_refusals_are_sentences(board: Path, releases: Releases) -> None:
     """What is wrong with a model, a signature or a name is said in one line, with status 1."""
     model = board / "m.tflite"
