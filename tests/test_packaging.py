@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,7 @@ WORKSTATION = {
 }  # fmt: skip
 SCORING = {"scipy", "seqeval", "sklearn"}
 TRAINING = {"matplotlib", "torch", "transformers"}
+SIGNING = {"cryptography"}
 IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}
 
 
@@ -66,7 +68,7 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
     [
         ("edge_runtime", BOARD),
         ("converter", {"edge_runtime"} | WORKSTATION | SCORING | TRAINING),
-        ("firmware_hooks", {"edge_runtime"} | BOARD),
+        ("firmware_hooks", {"edge_runtime"} | BOARD | SIGNING),
         ("boards", {"edge_runtime"} | BOARD),
     ],
 )
@@ -93,6 +95,14 @@ def test_scores_only_where_they_are_computed() -> None:
     needed = {"converter/metrics.py", "converter/train", "converter/distil"}
     files = {file for file, name in imports("converter") if name in SCORING}
     assert {file for file in files if not within(file, needed)} == set()
+
+
+def test_boards_do_without_cryptography() -> None:
+    """Only what makes signatures imports the package for it, and nothing imports that before it is asked to sign."""
+    files = {str(file) for file, name in imports("firmware_hooks") if name in SIGNING}
+    assert files == {"firmware_hooks/flash/signing.py"}
+    code = "import sys, firmware_hooks.flash.model, firmware_hooks.flash.key; sys.exit('cryptography' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("machine", ["x86_64", "aarch64", "armv7l", "armv8l"])

@@ -1,0 +1,1 @@
+"""`edge-flash`: what puts models and software on a board."""
