@@ -195,7 +195,7 @@ def write(path: Path, backend: str, threads: int, cores: tuple[int, ...] | None,
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         try:
-            with open(descriptor, "w", encoding="utf-8") as file:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(content, file, ensure_ascii=False, indent=1)
                 file.write("\n")
                 file.flush()
@@ -213,18 +213,17 @@ def write(path: Path, backend: str, threads: int, cores: tuple[int, ...] | None,
 
 
 def _understood(path: Path, content: bytes) -> Tuning | Unfit:
+    damaged = Unfit(path, "it is damaged or none of ours")
     try:
-        if len(content) > MAX_SIZE:
-            raise ValueError("too long")
-        told = json.loads(content)
+        told = json.loads(content[: MAX_SIZE + 1])
         number, cpu, count, runtime, choice = (told[key] for key in ("format", "cpu", "cores", "runtime", "choice"))
         backend, threads, cores = (choice[key] for key in ("backend", "threads", "cores"))
         if number != FORMAT:
             return Unfit(path, f"its format is {number!r} and this release reads {FORMAT}")
         if backend not in NAMES or not _whole(threads, 1, MAX_CORES) or not (cores is None or _numbers(cores)):
-            raise ValueError("out of range")
+            return damaged
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Unfit(path, "it is damaged or none of ours")
+        return damaged
     if cpu != this_cpu().fingerprint or count != os.cpu_count():
         return Unfit(path, "it was measured on another kind of CPU")
     if runtime != runtime_version(backend):

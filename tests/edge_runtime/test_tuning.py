@@ -48,7 +48,7 @@ def test_load_takes_what_was_tuned(place: Path, models: Mapping[str, Path]) -> N
         assert str(place) in model.info.backend_reason
     assert find() == Tuning("litert", 2, (CORE,), place)
     assert place.stat().st_mode & 0o777 == 0o644
-    assert os.listdir(place.parent) == [place.name]
+    assert list(place.parent.iterdir()) == [place]
 
 
 def test_what_is_asked_for_comes_first(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +103,7 @@ def test_of_another_board(place: Path, change: dict[str, Any], reason: str) -> N
     assert [(finding.state, finding.mend) for finding in told] == [("note", "edge-boards tune")]
 
 
-@given(
-    content=st.one_of(st.binary(), st.recursive(st.none(), lambda leaf: st.lists(leaf)).map(json.dumps).map(str.encode))
-)
+@given(content=st.one_of(st.binary(), st.recursive(st.none(), st.lists).map(json.dumps).map(str.encode)))
 def test_damaged(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """A file with anything in it is left aside, never an error."""
     path = tmp_path_factory.mktemp("tuning") / "tuning.json"
