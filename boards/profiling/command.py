@@ -157,7 +157,8 @@ def measure(
         "without_operators": without,
         "soak": load.to_json(),
     }
-    return check(record, "the profile")
+    # as it is read back: lists, not tuples
+    return check(json.loads(json.dumps(record)), "the profile")
 
 
 def _machine(system: System, board: Board) -> dict[str, Any]:

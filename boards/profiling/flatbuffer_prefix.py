@@ -89,7 +89,10 @@ class _Reader:
         return self.follow(table + offset)
 
     def tables(self, vector: int) -> list[int]:
-        return [self.follow(vector + 4 + 4 * index) for index in range(self.number(vector))]
+        count = self.number(vector)
+        if count > len(self._content) // 4:
+            raise ValueError(f"a vector has {count} entries, more than the file can hold")
+        return [self.follow(vector + 4 + 4 * index) for index in range(count)]
 
     def text(self, vector: int) -> str:
         return self._content[vector + 4 : vector + 4 + self.number(vector)].decode("utf-8", "replace")
