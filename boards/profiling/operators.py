@@ -23,6 +23,7 @@ import numpy as np
 
 from boards.errors import BoardError
 from boards.profiling.flatbuffer_prefix import Network, understand
+from boards.statistics import percentile
 from edge_runtime.backends.native_library import captured
 from edge_runtime.backends.selection import COMPILED, LITERT, Selection, import_backend, select
 from edge_runtime.errors import EdgeError
@@ -32,13 +33,14 @@ MAX_DETAILED = 150
 """operators of a network in which each is cut; beyond, one layer stands for the others. A part takes about as long to
 set up as the whole network, a tenth of a second on a quick core and one on a Cortex-A53"""
 PASSES = 2
-"""times that each part is built anew; the smallest time counts, for whatever disturbs only adds"""
-_RUNS = 12
+"""times that each part is built anew"""
+_ROUNDS = 15
+"""in which a part and the one before it take turns, so that whatever slows the machine down slows both"""
 _WARM_UP_RUNS = 2
 
 METHOD = (
-    "By differences: the network is cut after one operator more each time, run with the classic interpreter and one"
-    " thread, and what the operator adds to the least time is its share."
+    "By differences: the network is cut after one operator more each time, and takes turns with the network without it,"
+    " with the classic interpreter and one thread; the median of what it takes longer is that operator's share."
 )
 METHOD_SAMPLED = METHOD + " Layers are alike: one in the middle was cut operator by operator and stands for the others."
 
@@ -55,6 +57,9 @@ class Operators:
     backend: str
     length: int
     total_ms: float
+    """the sum of all shares"""
+    whole_ms: float
+    """the whole network at its quickest, for comparison"""
     by_kind: tuple[tuple[str, int, float], ...]
     """operator, how many, milliseconds; largest first"""
     by_part: tuple[tuple[str, float], ...]
@@ -66,6 +71,7 @@ class Operators:
             "backend": self.backend,
             "length": self.length,
             "total_ms": self.total_ms,
+            "whole_ms": self.whole_ms,
             "by_operator": [{"operator": kind, "count": count, "ms": ms} for kind, count, ms in self.by_kind],
             "by_part": [{"part": part, "ms": ms} for part, ms in self.by_part],
         }
@@ -93,23 +99,33 @@ def measure(model: str, backend: str, length: int, progress: Callable[[str], Non
         raise BoardError("the interpreter shows other operators than the file has")
     cuts = choose_cuts(network.names)
     timer = _Timer(selection, network, length)
-    least = {0: 0.0}
+    differences: dict[int, list[float]] = {cut: [] for cut in cuts}
+    whole = float("inf")
     began = time.monotonic()
     for number in range(passes):
+        before: Callable[[], float] | None = None
         for index, cut in enumerate(cuts):
             if index % 50 == 0:
                 done = number * len(cuts) + index
                 progress(f"operators: {done} of {passes * len(cuts)} parts, {time.monotonic() - began:.0f} s …")
-            spent = timer.least(cut)
-            least[cut] = min(spent, least.get(cut, spent))
+            run = timer.part(cut)
+            for _ in range(_ROUNDS):
+                without, spent = before() if before else 0.0, run()
+                differences[cut].append(spent - without)
+            before = run
+        whole = min(whole, *(run() for _ in range(_ROUNDS)))
+    reached = {0: 0.0}
+    for cut in cuts:
+        reached[cut] = reached[max(reached)] + percentile(differences[cut], 50)
     sampled = len(cuts) < len(kinds)
-    by_kind, by_part = attribute(kinds, network.names, least)
+    by_kind, by_part = attribute(kinds, network.names, reached)
     counts = Counter(kinds)
     return Operators(
         METHOD_SAMPLED if sampled else METHOD,
         f"{selection.name}, classic interpreter",
         length,
-        1e3 * least[len(kinds)],
+        1e3 * reached[len(kinds)],
+        1e3 * whole,
         tuple((kind, counts[kind], 1e3 * ms) for kind, ms in sorted(by_kind.items(), key=lambda item: -item[1])),
         tuple((part, 1e3 * ms) for part, ms in by_part.items()),
     )
@@ -135,23 +151,23 @@ def choose_cuts(names: Sequence[str]) -> list[int]:
 
 
 def attribute(
-    kinds: Sequence[str], names: Sequence[str], least: dict[int, float]
+    kinds: Sequence[str], names: Sequence[str], reached: dict[int, float]
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds by kind of operator and by part of the network, whose sums are both the whole.
 
     Args:
         kinds: of the operators.
         names: of the tensors that they make.
-        least: seconds of the network's first operators, by their number; 0 and all are among them.
+        reached: seconds of the network's first operators, by their number; 0 and all are among them.
     """
     by_kind: dict[str, float] = {}
     by_part: dict[str, float] = {}
     whole: list[float] = []
     where = parts(names)
     pattern: dict[str, float] = {}
-    places = sorted(least)
+    places = sorted(reached)
     for first, last in pairwise(places):
-        spent = least[last] - least[first]
+        spent = reached[last] - reached[first]
         by_part[where[last - 1]] = by_part.get(where[last - 1], 0.0) + spent
         if last - first == 1:
             by_kind[kinds[first]] = by_kind.get(kinds[first], 0.0) + spent
@@ -201,8 +217,8 @@ class _Timer:
         self._network = network
         self._length = length
 
-    def least(self, count: int) -> float:
-        """Seconds of the first `count` operators."""
+    def part(self, count: int) -> Callable[[], float]:
+        """Set up the first `count` operators → what runs them and says how many seconds it took."""
         try:
             with captured():
                 interpreter = self._interpreter(model_content=self._network.prefix(count), num_threads=1)
@@ -214,14 +230,15 @@ class _Timer:
                 interpreter.set_tensor(detail["index"], np.arange(self._length, dtype=np.int32)[np.newaxis])
             for _ in range(_WARM_UP_RUNS):
                 interpreter.invoke()
-            found = []
-            for _ in range(_RUNS):
-                began = time.perf_counter()
-                interpreter.invoke()
-                found.append(time.perf_counter() - began)
         except (RuntimeError, ValueError) as error:
             raise BoardError(f"the first {count} operators cannot be run alone: {error}") from None
-        return min(found)
+
+        def run() -> float:
+            began = time.perf_counter()
+            interpreter.invoke()
+            return time.perf_counter() - began
+
+        return run
 
 
 def try_measure(

@@ -197,7 +197,7 @@ def _operators(record: dict[str, Any]) -> str:
 
     def bar(label: str, ms: float) -> Bar:
         return Bar(
-            label, [(ms, 0, f"{figure(max(ms, 0.0))} ms")], f"{figure(max(ms, 0.0))} ms  {100 * ms / total:.0f} %"
+            label, [(ms, 0, f"{figure(max(ms, 0.0))} ms")], f"{figure(max(ms, 0.0))} ms · {100 * ms / total:.0f} %"
         )
 
     kinds = [bar(f"{name.lower()} × {count}", ms) for name, count, ms in operator_rows(operators)]
@@ -208,7 +208,8 @@ def _operators(record: dict[str, Any]) -> str:
     ]
     return section(
         "Where the time goes",
-        f"{operators['length']} tokens, {figure(total)} ms in all ({escape(operators['backend'])})."
+        f"{operators['length']} tokens, {figure(total)} ms in all ({escape(operators['backend'])}; the whole network at"
+        f" its quickest: {figure(operators['whole_ms'])} ms)."
         f" {escape(operators['method'])}",
         "<h3>By part of the network</h3>",
         bars("Milliseconds by part of the network", parts),
@@ -288,6 +289,10 @@ def _memory(record: dict[str, Any]) -> str:
     )
 
 
+def _duration(minutes: float) -> str:
+    return f"{figure(minutes)} minutes" if minutes >= 2 else f"{60 * minutes:.0f} seconds"
+
+
 def soak_series(record: dict[str, Any], name: str, colour: int) -> Series:
     """Tokens per second over minutes."""
     samples = record["soak"]["samples"]
@@ -299,7 +304,7 @@ def _soak(record: dict[str, Any]) -> str:
     samples, summary = soak["samples"], soak["summary"]
     minutes = samples[-1]["seconds"] / 60
     rate = lines(
-        f"Tokens per second over {figure(minutes)} minutes",
+        f"Tokens per second over {_duration(minutes)}",
         [soak_series(record, "tokens/s", 0)],
         "minutes",
         "tokens/s",
@@ -323,7 +328,7 @@ def _soak(record: dict[str, Any]) -> str:
         points = [(each["seconds"] / 60, each["watts"]) for each in samples if each["watts"] is not None]
         content += ["<h3>Power, W</h3>", lines("Watts", [Series("W", 3, points)], "minutes", "W", height=190)]
     said = (
-        f"{figure(minutes)} minutes of {soak['length']}-token inferences without a pause:"
+        f"{_duration(minutes)} of {soak['length']}-token inferences without a pause:"
         f" {figure(summary['first_tokens_per_second'])} tokens/s at first,"
         f" {figure(summary['last_tokens_per_second'])} at the end."
     )

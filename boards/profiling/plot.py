@@ -13,6 +13,9 @@ from itertools import pairwise
 
 WIDTH = 720
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 118, 12, 40
+_MARGIN = 20
+_OUTLIERS = 1.6
+"""how many times the highest line a band may reach; what is higher is cut off, or nobody would see the lines"""
 _LABEL_HEIGHT = 15
 """pixels that two labels at the ends of lines keep apart"""
 _BAR, _GAP = 18, 10
@@ -70,12 +73,14 @@ def lines(
         x_ticks: where the horizontal axis has its marks, if not where round numbers are.
     """
     xs = [x for each in series for x, _ in each.points]
-    ys = [y for each in series for _, y in each.points] + [y for each in series for y in each.upper]
+    ys = [y for each in series for _, y in each.points]
+    highest = _OUTLIERS * max(ys)
+    ys += [min(y, highest) for each in series for y in each.upper]
     if limit is not None:
         ys.append(limit[0])
     y_ticks = ticks(0.0 if from_zero else min(ys), max(ys))
     low, high = y_ticks[0], max(y_ticks[-1], *ys)
-    right, bottom = width - _RIGHT, height - _BOTTOM
+    right, bottom = width - (_RIGHT if len(series) > 1 else _MARGIN), height - _BOTTOM
     scale: Callable[[float], float] = math.log2 if powers else float
     first, last = scale(min(xs)), scale(max(xs))
 
@@ -101,7 +106,9 @@ def lines(
     for each in series:
         if each.upper:
             there = [f"{across(x):.1f},{up(y):.1f}" for x, y in each.points]
-            back = [f"{across(x):.1f},{up(y):.1f}" for (x, _), y in zip(each.points, each.upper, strict=True)]
+            back = [
+                f"{across(x):.1f},{up(min(y, high)):.1f}" for (x, _), y in zip(each.points, each.upper, strict=True)
+            ]
             body.append(f'<polygon class="band f{each.colour}" points="{" ".join(there + back[::-1])}"/>')
     for each in series:
         path = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in each.points)

@@ -57,6 +57,7 @@ _OPERATORS: dict[str, Any] = {
     "backend": str,
     "length": int,
     "total_ms": _NUMBER,
+    "whole_ms": _NUMBER,
     "by_operator": [{"operator": str, "count": int, "ms": _NUMBER}],
     "by_part": [{"part": str, "ms": _NUMBER}],
 }
