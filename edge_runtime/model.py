@@ -23,7 +23,7 @@ from edge_runtime.tasks import answering, classification, embedding, filling, ta
 from edge_runtime.tasks.merging import merger
 from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding
 from edge_runtime.tokenizer import Encoding, Pieces, Tokenizer
-from edge_runtime.tuning import settle
+from edge_runtime.tuning import MAX_THREADS, settle
 from edge_runtime.verified import cache_folder, private_folder
 from edge_runtime.windows import Overflow, Window, cut, mean, policy, stitch
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge_runtime.backends.backend import Backend
-
-MAX_THREADS = 64
-"""more than any board has cores"""
 
 STREAM_WINDOW = 128
 """tokens of a stream's window, unless told otherwise: as much as a board reads in a tenth of a second"""

@@ -37,6 +37,8 @@ OFF = "off"
 NAME = "tuning.json"
 SYSTEM = Path("/etc/edge-runtime") / NAME
 
+MAX_THREADS = 64
+"""more than any board has cores"""
 MAX_CORES = 1024
 """the largest core number that sched_setaffinity(2) takes in its usual mask"""
 MAX_SIZE = 1 << 16
@@ -220,7 +222,7 @@ def _understood(path: Path, content: bytes) -> Tuning | Unfit:
         backend, threads, cores = (choice[key] for key in ("backend", "threads", "cores"))
         if number != FORMAT:
             return Unfit(path, f"its format is {number!r} and this release reads {FORMAT}")
-        if backend not in NAMES or not _whole(threads, 1, MAX_CORES) or not (cores is None or _numbers(cores)):
+        if backend not in NAMES or not _whole(threads, 1, MAX_THREADS) or not (cores is None or _numbers(cores)):
             return damaged
     except (ValueError, KeyError, TypeError, RecursionError):
         return damaged

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
 
@@ -84,26 +84,24 @@ def ratio(first: float | None, second: float | None, *, more_is_better: bool = F
 
 def _tiles(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
     length = shown_length(first)["length"]
-    pairs: list[tuple[str, float | None, float | None, str, bool]] = [
-        (
-            f"{length} tokens",
-            *(
-                next((row["p50_ms"] for row in chosen(each) if row["length"] == length), None)
-                for each in (first, second)
-            ),
-            "ms",
-            False,
-        ),
-        ("First answer, warm", *(stage(each, "warm", "first answer") for each in (first, second)), "ms", False),
-        ("Memory of its own", *(private_mb(each) for each in (first, second)), "MB", False),
-        (
-            "At full load",
-            *(each["soak"]["summary"]["last_tokens_per_second"] for each in (first, second)),
-            "tokens/s",
-            True,
-        ),
+
+    def short(record: dict[str, Any]) -> float | None:
+        return next((row["p50_ms"] for row in chosen(record) if row["length"] == length), None)
+
+    def answer(record: dict[str, Any]) -> float | None:
+        return stage(record, "warm", "first answer")
+
+    def speed(record: dict[str, Any]) -> float | None:
+        return float(record["soak"]["summary"]["last_tokens_per_second"])
+
+    pairs: list[tuple[str, Callable[[dict[str, Any]], float | None], str, bool]] = [
+        (f"{length} tokens", short, "ms", False),
+        ("First answer, warm", answer, "ms", False),
+        ("Memory of its own", private_mb, "MB", False),
+        ("At full load", speed, "tokens/s", True),
     ]
-    for what, one, other, unit, more in pairs:
+    for what, read, unit, more in pairs:
+        one, other = read(first), read(second)
         if one is not None and other is not None:
             yield what, figure(other), unit, f"A {figure(one)}; {ratio(one, other, more_is_better=more)}"
 

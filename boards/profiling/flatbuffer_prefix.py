@@ -1,8 +1,9 @@
 """The first operators of a network, as a network of their own.
 
 A TFLite file is a flatbuffer, whose vectors have their length in front of them: writing a smaller length in front of
-the operators, and another tensor into the outputs, gives a valid network that stops early, with the same weights,
-shapes and kernels. Nothing else of the file changes, so no library that writes flatbuffers is needed on the board.
+the operators gives a valid network that stops early, with the same weights, shapes and kernels. Its outputs are what
+the operators left out would have read: without anybody to read it, XNNPACK would not compute it. They are put behind
+the file's end, and nothing else changes, so no library that writes flatbuffers is needed on the board.
 Field numbers are those of TFLite's schema (tensorflow/lite/schema/schema.fbs).
 """
 
@@ -16,7 +17,7 @@ from boards.errors import BoardError
 _MODEL_OPERATOR_CODES, _MODEL_SUBGRAPHS = 1, 2
 _SUBGRAPH_TENSORS, _SUBGRAPH_OUTPUTS, _SUBGRAPH_OPERATORS = 0, 2, 3
 _TENSOR_NAME = 3
-_OPERATOR_OUTPUTS = 2
+_OPERATOR_INPUTS, _OPERATOR_OUTPUTS = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,31 @@ class Network:
     operators: int
     """place of the vector of the first subgraph's operators"""
     outputs: int
-    """place of the vector of its outputs"""
-    made: tuple[int, ...]
-    """first output tensor of each operator"""
+    """place of the reference to the vector of its outputs"""
+    results: tuple[int, ...]
+    """the network's own outputs"""
+    read: tuple[tuple[int, ...], ...]
+    """tensors that each operator reads"""
+    made: tuple[tuple[int, ...], ...]
+    """tensors that each makes"""
     names: tuple[str, ...]
-    """of these tensors"""
+    """of the first of these"""
 
     def prefix(self, count: int) -> bytes:
-        """The network of the first `count` operators, at least 1, whose one output is what the last of them makes."""
+        """The network of the first `count` operators, at least 1."""
         changed = bytearray(self.content)
         struct.pack_into("<I", changed, self.operators, count)
-        struct.pack_into("<Ii", changed, self.outputs, 1, self.made[count - 1])
+        changed += b"\0" * (-len(changed) % 4)
+        struct.pack_into("<I", changed, self.outputs, len(changed) - self.outputs)
+        kept = self.kept(count)
+        changed += struct.pack(f"<I{len(kept)}i", len(kept), *kept)
         return bytes(changed)
+
+    def kept(self, count: int) -> list[int]:
+        """Tensors that the first `count` operators make and later ones read, results, and what the last one makes."""
+        wanted = {tensor for operator in self.read[count:] for tensor in operator}
+        wanted |= {*self.results, self.made[count - 1][0]}
+        return [tensor for operator in self.made[:count] for tensor in operator if tensor in wanted]
 
 
 def understand(content: bytes) -> Network:
@@ -55,9 +69,13 @@ def understand(content: bytes) -> Network:
         (graph,) = reader.tables(reader.place(model, _MODEL_SUBGRAPHS))
         tensors = reader.tables(reader.place(graph, _SUBGRAPH_TENSORS))
         operators = reader.place(graph, _SUBGRAPH_OPERATORS)
-        made = [reader.signed(reader.place(each, _OPERATOR_OUTPUTS) + 4) for each in reader.tables(operators)]
-        names = tuple(reader.text(reader.place(tensors[tensor], _TENSOR_NAME)) for tensor in made)
-        return Network(content, operators, reader.place(graph, _SUBGRAPH_OUTPUTS), tuple(made), names)
+        read, made = (
+            tuple(reader.numbers(reader.place(each, field)) for each in reader.tables(operators))
+            for field in (_OPERATOR_INPUTS, _OPERATOR_OUTPUTS)
+        )
+        names = tuple(reader.text(reader.place(tensors[tensors_made[0]], _TENSOR_NAME)) for tensors_made in made)
+        outputs = reader.reference(graph, _SUBGRAPH_OUTPUTS)
+        return Network(content, operators, outputs, reader.numbers(reader.follow(outputs)), read, made, names)
     except (struct.error, IndexError, ValueError) as error:
         raise BoardError(f"the network cannot be cut into parts: {error}") from None
 
@@ -79,6 +97,10 @@ class _Reader:
 
     def place(self, table: int, field: int) -> int:
         """What a table's field refers to: a vector, text or table."""
+        return self.follow(self.reference(table, field))
+
+    def reference(self, table: int, field: int) -> int:
+        """Where a table's field has its reference."""
         directory = table - self.signed(table)
         size = struct.unpack_from("<H", self._content, directory)[0]
         if 4 + 2 * field >= size:
@@ -86,13 +108,20 @@ class _Reader:
         offset = struct.unpack_from("<H", self._content, directory + 4 + 2 * field)[0]
         if offset == 0:
             raise ValueError(f"field {field} is missing")
-        return self.follow(table + offset)
+        return int(table + offset)
+
+    def numbers(self, vector: int) -> tuple[int, ...]:
+        """A vector of signed numbers."""
+        return struct.unpack_from(f"<{self._count(vector)}i", self._content, vector + 4)
 
     def tables(self, vector: int) -> list[int]:
+        return [self.follow(vector + 4 + 4 * index) for index in range(self._count(vector))]
+
+    def _count(self, vector: int) -> int:
         count = self.number(vector)
         if count > len(self._content) // 4:
             raise ValueError(f"a vector has {count} entries, more than the file can hold")
-        return [self.follow(vector + 4 + 4 * index) for index in range(count)]
+        return count
 
     def text(self, vector: int) -> str:
         return self._content[vector + 4 : vector + 4 + self.number(vector)].decode("utf-8", "replace")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from boards.cli import commands
 from boards.cpus import clusters, cores, features
 from boards.detection import detect
 from boards.errors import BoardError
-from boards.profiles import board, every, identities
+from boards.profiles import FOLDER, board, every, identities
 from boards.system import System
 from boards.throttling import flags, named
 from edge_runtime.commands.doctor import is_well
@@ -182,6 +185,26 @@ def test_the_firmware_flags() -> None:
     assert named(0x80008) == (["soft temperature limit"], ["soft temperature limit"])
     for wrong in (None, "", "throttled=", 'error=1 error_msg="Command not registered"'):
         assert flags(wrong) is None
+
+
+def test_help_loads_nothing_heavy() -> None:
+    """`--help` answers before NumPy, an interpreter or a profile is imported."""
+    code = (
+        "import sys, click.testing, boards.cli as cli\n"
+        "assert click.testing.CliRunner().invoke(cli.commands, ['tune', '--help']).exit_code == 0\n"
+        "print(*(name.partition('.')[0] for name in sys.modules), 'boards.schema' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    loaded = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment).split()
+    assert not {"numpy", "tokenizers", "ai_edge_litert", "tflite_runtime", "serial", "True"} & set(loaded)
+
+
+def test_scripts() -> None:
+    """A board's profile.sh runs the command for that board, from a clone too."""
+    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": os.pathsep.join(sys.path)}
+    script = FOLDER / "raspberry-pi-5" / "profile.sh"
+    done = subprocess.run([script, "--help"], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, "--compare" in done.stdout) == (0, True)
 
 
 def test_commands() -> None:
