@@ -23,7 +23,6 @@ import numpy as np
 
 from boards.errors import BoardError
 from boards.profiling.flatbuffer_prefix import Network, understand
-from boards.statistics import percentile
 from edge_runtime.backends.native_library import captured
 from edge_runtime.backends.selection import COMPILED, LITERT, Selection, import_backend, select
 from edge_runtime.errors import EdgeError
@@ -34,13 +33,13 @@ MAX_DETAILED = 150
 set up as the whole network, a tenth of a second on a quick core and one on a Cortex-A53"""
 PASSES = 2
 """times that each part is built anew"""
-_ROUNDS = 15
+_ROUNDS = 16
 """in which a part and the one before it take turns, so that whatever slows the machine down slows both"""
 _WARM_UP_RUNS = 2
 
 METHOD = (
     "By differences: the network is cut after one operator more each time, and takes turns with the network without it,"
-    " with the classic interpreter and one thread; the median of what it takes longer is that operator's share."
+    " with the classic interpreter and one thread; what its least time is longer is that operator's share."
 )
 METHOD_SAMPLED = METHOD + " Layers are alike: one in the middle was cut operator by operator and stands for the others."
 
@@ -109,14 +108,12 @@ def measure(model: str, backend: str, length: int, progress: Callable[[str], Non
                 done = number * len(cuts) + index
                 progress(f"operators: {done} of {passes * len(cuts)} parts, {time.monotonic() - began:.0f} s …")
             run = timer.part(cut)
-            for _ in range(_ROUNDS):
-                without, spent = before() if before else 0.0, run()
-                differences[cut].append(spent - without)
+            differences[cut].append(_longer(before, run))
             before = run
         whole = min(whole, *(run() for _ in range(_ROUNDS)))
     reached = {0: 0.0}
     for cut in cuts:
-        reached[cut] = reached[max(reached)] + percentile(differences[cut], 50)
+        reached[cut] = reached[max(reached)] + sum(differences[cut]) / passes
     sampled = len(cuts) < len(kinds)
     by_kind, by_part = attribute(kinds, network.names, reached)
     counts = Counter(kinds)
@@ -131,6 +128,20 @@ def measure(model: str, backend: str, length: int, progress: Callable[[str], Non
     )
 
 
+def _longer(before: Callable[[], float] | None, run: Callable[[], float]) -> float:
+    """Seconds that one takes longer than the other, each at its quickest.
+
+    They take turns, each first as often as second: whoever comes second finds the caches as the other left them.
+    """
+    if before is None:
+        return min(run() for _ in range(_ROUNDS))
+    found: tuple[list[float], list[float]] = ([], [])
+    for number in range(_ROUNDS):
+        for which in (0, 1) if number % 2 else (1, 0):
+            found[which].append((before, run)[which]())
+    return min(found[1]) - min(found[0])
+
+
 def choose_cuts(names: Sequence[str]) -> list[int]:
     """After how many operators to cut, ascending; the last is all of them.
 
@@ -141,12 +152,15 @@ def choose_cuts(names: Sequence[str]) -> list[int]:
     if count <= MAX_DETAILED:
         return list(range(1, count + 1))
     layers = [_layer(name) for name in names]
+    where = parts(names)
     inside = sorted({layer for layer in layers if layer is not None})
     detailed = inside[len(inside) // 2] if inside else None
     return [
         place
         for place in range(1, count + 1)
-        if place == count or layers[place - 1] in (None, detailed) or layers[place] != layers[place - 1]
+        if place == count
+        or layers[place - 1] in (None, detailed)
+        or (layers[place], where[place]) != (layers[place - 1], where[place - 1])
     ]
 
 

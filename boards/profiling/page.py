@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from boards.probe import ranges
-from boards.profiling.plot import Bar, Series, bars, figure, legend, lines
+from boards.profiling.plot import Bar, Series, bars, cut_off, figure, legend, lines
 
 _STYLE = Path(__file__).with_name("page.css")
 _MEMORY = (
@@ -167,12 +167,13 @@ def _latency(record: dict[str, Any]) -> str:
         ]
         for row in record["latency"]
     ]
+    beyond = " Where it leaves the plot, the table has its height: the machine was busy." if cut_off(series) else ""
     most = max(record["latency"], key=lambda row: row["length"])
     title = f"Milliseconds by tokens; {threads(most['threads'])}, {most['length']} tokens: {figure(most['p50_ms'])} ms"
     return section(
         "Latency",
         "Milliseconds of one inference by the length of the text. The line is the median; the shade reaches up to p95."
-        " Numbers of threads took turns.",
+        f" Numbers of threads took turns.{beyond}",
         lines(title, series, "tokens", "ms", powers=True),
         table(["threads", "tokens", "runs", "least ms", "p50 ms", "p95 ms"], rows),
     )

@@ -14,7 +14,7 @@ from itertools import pairwise
 WIDTH = 720
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 118, 12, 40
 _MARGIN = 20
-_OUTLIERS = 1.6
+OUTLIERS = 1.6
 """how many times the highest line a band may reach; what is higher is cut off, or nobody would see the lines"""
 _LABEL_HEIGHT = 15
 """pixels that two labels at the ends of lines keep apart"""
@@ -74,7 +74,7 @@ def lines(
     """
     xs = [x for each in series for x, _ in each.points]
     ys = [y for each in series for _, y in each.points]
-    highest = _OUTLIERS * max(ys)
+    highest = OUTLIERS * max(ys)
     ys += [min(y, highest) for each in series for y in each.upper]
     if limit is not None:
         ys.append(limit[0])
@@ -156,6 +156,13 @@ def bars(title: str, rows: Sequence[Bar], *, label_width: int = 170, width: int 
             left += wide
         body.append(_text(left + 8, top + 13, row.text, "figure", "start"))
     return _svg(title, width, 8 + len(rows) * (_BAR + _GAP), body)
+
+
+def cut_off(series: Sequence[Series]) -> bool:
+    """Whether a band reaches beyond what `lines` shows of it."""
+    return max((y for each in series for y in each.upper), default=0.0) > OUTLIERS * max(
+        y for each in series for _, y in each.points
+    )
 
 
 def legend(names: Sequence[tuple[str, int]]) -> str:
