@@ -142,7 +142,7 @@ def _tiles(record: dict[str, Any]) -> Iterator[tuple[str, str, str, str]]:
         "At full load",
         figure(summary["last_tokens_per_second"]),
         "tokens/s",
-        f"{100 * summary['kept']:.0f} % of the first minute's",
+        f"{100 * summary['kept']:.0f} % of what it was at first",
     )
     energy = record["soak"].get("energy")
     if energy:
