@@ -142,8 +142,10 @@ def bars(title: str, rows: Sequence[Bar], *, label_width: int = 170, width: int 
     longest = max(sum(max(size, 0.0) for size, _, _ in row.parts) for row in rows) or 1.0
     room = width - label_width - 110
     body = []
-    for index, row in enumerate(rows):
-        top = 4 + index * (_BAR + _GAP)
+    top = 4 - _GAP - _BAR
+    for row in rows:
+        # a row without a label belongs to the one above
+        top += _BAR + (_GAP if row.label else 2)
         body.append(_text(label_width - 10, top + 13, row.label, "label", "end"))
         left = float(label_width)
         for size, colour, name in row.parts:
@@ -155,7 +157,7 @@ def bars(title: str, rows: Sequence[Bar], *, label_width: int = 170, width: int 
             )
             left += wide
         body.append(_text(left + 8, top + 13, row.text, "figure", "start"))
-    return _svg(title, width, 8 + len(rows) * (_BAR + _GAP), body)
+    return _svg(title, width, top + _BAR + 4, body)
 
 
 def cut_off(series: Sequence[Series]) -> bool:
