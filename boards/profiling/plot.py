@@ -18,6 +18,7 @@ OUTLIERS = 1.6
 """how many times the highest line a band may reach; what is higher is cut off, or nobody would see the lines"""
 _LABEL_HEIGHT = 15
 """pixels that two labels at the ends of lines keep apart"""
+_ROUNDS = 20
 _BAR, _GAP = 18, 10
 _TICKS = 5
 
@@ -189,7 +190,8 @@ def spread(places: Sequence[float], apart: float) -> list[float]:
     """The same places, moved as little as need be for each two to be so far apart."""
     order = sorted(range(len(places)), key=places.__getitem__)
     moved = list(places)
-    for _ in range(len(places)):
+    # neighbours push each other apart; so many rounds settle a dozen labels to a fraction of a pixel
+    for _ in range(_ROUNDS * len(places)):
         for one, other in pairwise(order):
             lack = apart - (moved[other] - moved[one])
             if lack > 0:

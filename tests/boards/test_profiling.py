@@ -255,7 +255,8 @@ class TestPlots:
     def test_ticks(self, low: float, span: float) -> None:
         """Ticks hold the range between them, grow, and are few."""
         found = ticks(low, low + span)
-        assert found[0] <= low + 1e-6 * max(abs(low), 1) and found[-1] >= low + span - 1e-6 * max(abs(low), 1)
+        near = 1e-6 * max(abs(low), span)
+        assert found[0] <= low + near and found[-1] >= low + span - near
         assert found == sorted(found)
         assert 2 <= len(found) <= 9
 
