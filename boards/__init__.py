@@ -1,4 +1,4 @@
-"""Board profiles, detection and tuning.
+"""Boards: what is known of each, which one this is, how models run best on it, and what they cost there.
 
-Holds no code yet: no board is known to it.
+A folder for each board holds its profile, `board.toml`, and `profile.sh`. `edge-boards` is the command.
 """

@@ -102,8 +102,9 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
 )
 @click.option("--metrics", metavar="HOST:PORT|PATH", help="Where GET /metrics and GET /health are answered over HTTP.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes of each model.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of one inference.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of one inference.  [default: as tuned, else 1]")
 @click.option("--backend", default="auto", show_default=True, help="litert-compiled, litert or tflite-runtime.")
+@click.option("--cores", default="auto", show_default=True, metavar="4-7|all|auto", help="Cores that workers keep to.")
 @click.option(
     "--overflow",
     default="error",

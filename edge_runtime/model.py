@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
-from edge_runtime.backends.selection import AUTO, open_backend, select
+from edge_runtime.backends.selection import AUTO, open_backend
 from edge_runtime.engine import Engine, Tokens
 from edge_runtime.errors import BackendError, InputError, ModelError, NoSuchHead
 from edge_runtime.manifest import Head, Kind
@@ -23,6 +23,7 @@ from edge_runtime.tasks import answering, classification, embedding, filling, ta
 from edge_runtime.tasks.merging import merger
 from edge_runtime.tasks.results import Answer, Choice, Entity, Filling, Label, Understanding
 from edge_runtime.tokenizer import Encoding, Pieces, Tokenizer
+from edge_runtime.tuning import MAX_THREADS, settle
 from edge_runtime.verified import cache_folder, private_folder
 from edge_runtime.windows import Overflow, Window, cut, mean, policy, stitch
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 
     from edge_runtime.backends.backend import Backend
     from edge_runtime.manifest import Manifest
-
-MAX_THREADS = 64
-"""more than any board has cores"""
 
 STREAM_WINDOW = 128
 """tokens of a stream's window, unless told otherwise: as much as a board reads in a tenth of a second"""
@@ -115,7 +113,7 @@ class ModelInfo:
 
 def load(
     name_or_path: str | os.PathLike[str],
-    threads: int = 1,
+    threads: int | None = None,
     backend: str = AUTO,
     overflow: str = "error",
     cache: bool = True,
@@ -124,9 +122,9 @@ def load(
 
     Args:
         name_or_path: a bundled model's name, or the path of a .tflite that edge-converter made.
-        threads: that one inference may use.
-        backend: "litert-compiled", "litert" or "tflite-runtime"; "auto" takes $EDGE_RUNTIME_BACKEND, else the best that
-            is safe on this CPU.
+        threads: that one inference may use; left out: as `edge-boards tune` chose for this board, else 1.
+        backend: "litert-compiled", "litert" or "tflite-runtime"; "auto" takes $EDGE_RUNTIME_BACKEND, else the tuned
+            one, else the best that is safe on this CPU.
         overflow: what to do with texts longer than the model takes: "error", "truncate" or "window" (`windows`).
         cache: whether to keep packed weights and digests already verified in the cache folder.
 
@@ -136,7 +134,9 @@ def load(
         BackendError: no TFLite runtime here can run it.
         InputError: an argument is wrong.
     """
-    if isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS:
+    if threads is not None and (
+        isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS
+    ):
         raise InputError(f"threads must be 1 to {MAX_THREADS}, not {threads!r}")
     checked = policy(overflow)
     folder = cache_folder() if cache else None
@@ -144,15 +144,15 @@ def load(
         folder = None
     file = open_model_file(find(name_or_path), folder)
     try:
-        selection = select(backend)
-        loaded = open_backend(file, selection, threads, folder)
+        settings = settle(backend, threads)
+        loaded = open_backend(file, settings.selection, settings.threads, folder)
     except ModelError as error:
         file.close()
         raise ModelError(f"{file.path} cannot be used: {error}") from None
     except BaseException:
         file.close()
         raise
-    return Model(file, loaded, selection.reason, threads, checked)
+    return Model(file, loaded, settings.selection.reason, settings.threads, checked)
 
 
 class Model:

@@ -100,6 +100,10 @@ class ModelFile:
         """Where the archive begins."""
         return self._archive.start
 
+    def network(self) -> bytes:
+        """The flatbuffer alone, as interpreters load it from memory."""
+        return bytes(self._archive.data[: self.flatbuffer_size])
+
     @property
     def has_network(self) -> bool:
         """Whether what precedes the archive begins as a TFLite flatbuffer does."""

@@ -23,10 +23,11 @@ def named_by(variable: str, what: str) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test touches the user's own weight cache, or is told by the user's environment which backend to take."""
+    """No test touches the user's own weight cache, or is told by the user's environment or tuning how to run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EDGE_RUNTIME_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("EDGE_RUNTIME_BACKEND", raising=False)
+        patch.setenv("EDGE_RUNTIME_TUNING", "off")
         yield
 
 

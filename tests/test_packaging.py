@@ -114,6 +114,17 @@ def test_board_packages_are_declared(machine: str) -> None:
     assert names == BOARD - {"ai_edge_litert", "tflite_runtime"} | runtime
 
 
+def test_data_of_boards_is_packaged() -> None:
+    """Each file that `boards` reads or a user runs, beside its modules, is in the wheel."""
+    patterns = settings()["options.package_data"]["boards"].split()
+    folder = REPOSITORY / "boards"
+    files = [
+        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")
+    ]
+    assert len(files) > len(patterns)
+    assert [str(file) for file in files if not any(file.match(pattern) for pattern in patterns)] == []
+
+
 @pytest.mark.parametrize(
     ("machine", "files"),
     [("aarch64", ("board.txt", "litert.txt")), ("armv7l", ("board.txt", "tflite.txt", "numpy1.txt"))],

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from edge_runtime.commands.found import Found, Result
 from edge_runtime.errors import InputError
 from edge_runtime.model import Model, load
+from edge_runtime.server.worker import keep_to
+from edge_runtime.tuning import settle
 
 
 def ask(name_or_path: str, text: str, pairs: Sequence[str]) -> Found:
@@ -20,6 +22,8 @@ def ask(name_or_path: str, text: str, pairs: Sequence[str]) -> Found:
     Raises:
         EdgeError: the model cannot be loaded or asked this.
     """
+    if cores := settle().cores:
+        keep_to(cores)
     with load(name_or_path) as model:
         return Found(model.info.name, model.info.task, _ask(model, text, pairs))
 

@@ -136,9 +136,10 @@ def bench(
 def load_once(path: str, threads: int) -> dict[str, float]:
     """Load a model in this process and say what it cost: the fields of `Load`."""
     began = time.perf_counter()
-    from edge_runtime.backends.selection import import_backend, select
+    from edge_runtime.backends.selection import import_backend
+    from edge_runtime.tuning import settle
 
-    import_backend(select())
+    import_backend(settle(threads=threads).selection)
     import tokenizers  # noqa: F401  so that its import does not count as parsing
 
     imported = time.perf_counter()

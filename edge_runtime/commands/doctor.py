@@ -10,11 +10,12 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Literal
 
 from edge_runtime import __version__
-from edge_runtime.backends.selection import SUPPORTED, TFLITE, select
+from edge_runtime.backends.selection import SUPPORTED, TFLITE
 from edge_runtime.backends.weight_cache import UNFIT, names_and_digests
 from edge_runtime.cpu import this_cpu
 from edge_runtime.errors import EdgeError
 from edge_runtime.model_file import BUNDLED, SUFFIX, bundled_names, open_model_file
+from edge_runtime.tuning import Unfit, find, settle
 from edge_runtime.verified import cache_folder, private_folder
 
 State = Literal["good", "note", "bad"]
@@ -45,7 +46,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; a check that fails in a way nobody thought of is a finding itself."""
-    checks: Sequence[Callable[[], Iterator[Finding]]] = (_python, _packages, _cpu, _backend, _cache, _models)
+    checks: Sequence[Callable[[], Iterator[Finding]]] = (_python, _packages, _cpu, _backend, _tuning, _cache, _models)
     findings: list[Finding] = []
     for check in checks:
         try:
@@ -128,12 +129,25 @@ def _cpu() -> Iterator[Finding]:
 
 def _backend() -> Iterator[Finding]:
     try:
-        selection = select()
+        selection = settle().selection
     except EdgeError as error:
         mend = "install what setup.cfg names for this machine: pip install squeezebert-edge"
         yield Finding("backend", "bad", str(error), mend)
         return
     yield Finding("backend", "good", f"{selection.name} ({selection.reason})", details={"name": selection.name})
+
+
+def _tuning() -> Iterator[Finding]:
+    match find():
+        case None:
+            yield Finding("tuning", "good", "none: one thread, any core (`edge-boards tune` measures what is fastest)")
+        case Unfit(path, reason):
+            yield Finding("tuning", "note", f"{path} is left aside: {reason}", "edge-boards tune")
+        case tuning:
+            cores = "any core" if tuning.cores is None else f"cores {', '.join(map(str, tuning.cores))}"
+            found = f"{tuning.backend}, {tuning.threads} thread(s), {cores} ({tuning.path})"
+            details = {"backend": tuning.backend, "threads": tuning.threads, "cores": tuning.cores}
+            yield Finding("tuning", "good", found, details=details)
 
 
 def _cache() -> Iterator[Finding]:

@@ -11,6 +11,7 @@ from edge_runtime.errors import InputError
 from edge_runtime.protocol.limits import Limits
 from edge_runtime.server import daemon
 from edge_runtime.server.worker import Settings
+from edge_runtime.tuning import MAX_CORES, cores_for
 
 SOCKET_NAME = "edge.sock"
 
@@ -19,8 +20,9 @@ def options(
     *,
     models: Sequence[str],
     workers: int,
-    threads: int,
+    threads: int | None,
     backend: str,
+    cores: str,
     overflow: str,
     queue: int,
     deadline_ms: float | None,
@@ -54,10 +56,11 @@ def options(
         permissions = -1
     if not 0 <= permissions <= 0o777:
         raise InputError(f"--socket-mode must be octal, 0 to 777, not {mode!r}")
+    kept = _cores(cores, threads, backend, workers * len(models))
     if unix is None and not tcp and not serial and not os.environ.get("LISTEN_FDS"):
         unix = default_socket()
     return daemon.Options(
-        models=tuple(Settings(_absolute(model), threads, backend, overflow) for model in models),
+        models=tuple(Settings(_absolute(model), threads, backend, overflow, kept) for model in models),
         workers=workers,
         queue=queue,
         limits=limits,
@@ -89,6 +92,28 @@ def default_socket() -> Path:
     except OSError as error:
         raise InputError(f"{place} cannot be made ({error.strerror}); give --socket PATH") from None
     return place / SOCKET_NAME
+
+
+def _cores(named: str, threads: int | None, backend: str, workers: int) -> tuple[int, ...] | None:
+    """The cores that workers keep to: those named, none for "all", and for "auto" the tuned ones if they suffice.
+
+    Raises:
+        InputError: they are no core numbers, or none of them is there.
+    """
+    if named == "all":
+        return None
+    if named == "auto":
+        return cores_for(backend, threads, workers)
+    found: set[int] = set()
+    for part in named.split(","):
+        first, dash, last = part.partition("-")
+        last = last if dash else first
+        if not (first.isdecimal() and last.isdecimal()) or int(last) >= MAX_CORES:
+            raise InputError(f"--cores must be core numbers as 0,2 or 4-7, all or auto, not {named!r}")
+        found.update(range(int(first), int(last) + 1))
+    if not found & os.sched_getaffinity(0):
+        raise InputError(f"this machine has none of the cores {named}; it has {sorted(os.sched_getaffinity(0))}")
+    return tuple(sorted(found))
 
 
 def _absolute(model: str) -> str:

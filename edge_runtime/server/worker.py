@@ -17,6 +17,7 @@ import socket
 import sys
 import traceback
 from collections import deque
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,12 +46,13 @@ _HIDDEN = ("path", "weight_cache")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a worker loads its model; the arguments of `edge_runtime.load`."""
+    """How a worker loads its model, the arguments of `edge_runtime.load`, and the cores that it keeps to."""
 
     model: str
-    threads: int
+    threads: int | None
     backend: str
     overflow: str
+    cores: tuple[int, ...] | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -65,6 +67,8 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text(str(OUT_OF_MEMORY_PREFERENCE), encoding="ascii")
     connection = socket.socket(fileno=int(sys.argv[1]))
     settings = Settings(**json.loads(sys.argv[2]))
+    if settings.cores:
+        keep_to(settings.cores)
     with suppress(BrokenPipeError, ConnectionResetError):
         model = _load(connection, settings)
         if model is not None:
@@ -72,6 +76,15 @@ def main() -> None:
     sys.stderr.flush()
     # Freeing the interpreter in order gains nothing now, and LiteRT talks while it does.
     os._exit(0)
+
+
+def keep_to(cores: Collection[int]) -> bool:
+    """Keep this process, and the threads that it will start, to some cores; where none of them is there, to all."""
+    try:
+        os.sched_setaffinity(0, cores)
+    except OSError:
+        return False
+    return True
 
 
 def _load(connection: socket.socket, settings: Settings) -> Model | None:

@@ -1,0 +1,4 @@
+#!/bin/sh
+# Profile this board: latency, operators, load, memory and ten minutes at full load (docs/profiling.md).
+#   boards/raspberry-pi-5/profile.sh [-o FOLDER] [--quick] [--minutes N] [--model M]
+exec "$(dirname "$0")/../profile.sh" raspberry-pi-5 "$@"
