@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from converter.graph import Graph, Op, Rule, S, Tensor
 from converter.linear import Operand, apply, blocks, fold, linear_of, scale_rows, suffix_of, without_bias
 from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Network
-from converter.plan import HiddenPlan, LayerPlan, Plan, balance
+from converter.plan import LARGEST_SCALE, HiddenPlan, LayerPlan, Plan, balance
 
 
 @dataclass
@@ -222,8 +222,15 @@ def _normalise(
     ]
     squared = list(centred)
     if is_scaled:
-        zeros = np.zeros_like(scale)
-        squared[0] = graph.channel_affine(f"{name}.centred.unscaled", centred[0], scale, zeros, Rule.SYMMETRIC)
+        zeros, large = np.zeros_like(scale), np.flatnonzero(scale > LARGEST_SCALE)
+        weight = scale.copy()
+        weight[large] = 0
+        squared[0] = graph.channel_affine(f"{name}.centred.unscaled", centred[0], weight, zeros, Rule.SYMMETRIC)
+        if len(large):
+            rows = np.zeros((len(large), len(scale)), np.float32)
+            rows[np.arange(len(large)), large] = scale[large]
+            bias = np.zeros(len(large), np.float32)
+            squared.append(graph.linear(f"{name}.centred.large", centred[0], rows, bias, rule=Rule.SYMMETRIC))
     inverses = graph.inverse_deviation(
         f"{name}.inverse_deviation", squared[0], squared[1:], count=hidden, epsilon=norm.epsilon, factors=factors
     )

@@ -231,9 +231,12 @@ class Graph:
         epsilon: float,
         factors: Sequence[float],
     ) -> list[Tensor]:
-        """→ the inverse deviation to multiply `centred` by, and one for each of `outliers`."""
+        """→ the inverse deviation to multiply `centred` by, and one for each of the first `outliers` by its factor.
+
+        Outliers beyond the factors only count in the variance.
+        """
         shape = (*centred.shape[:-1], 1)
-        outs = [self.tensor(name, shape)] + [self.tensor(f"{name}.aside.{i}", shape) for i in range(len(outliers))]
+        outs = [self.tensor(name, shape)] + [self.tensor(f"{name}.aside.{i}", shape) for i in range(len(factors))]
         attributes: dict[str, Attribute] = {"count": count, "epsilon": epsilon, "factors": tuple(factors)}
         self.append(Op.INVERSE_DEVIATION, [centred, *outliers], outs, **attributes)
         return outs

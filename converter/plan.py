@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from converter import exact
 from converter.network import Array
 
+LARGEST_SCALE = 8.0
+"""of a channel whose square is counted together with the others': beyond it, too few steps would be left to them"""
 STEPS_PER_OCTAVE = 8
 """balances are powers of 2^(1/8): near enough to the best, small to store, and the same on every machine"""
 

@@ -19,7 +19,9 @@ MOST_GIANTS = 3
 COST_OF_CHANNEL, COST_OF_TIER = 0.02, 0.1
 """what taking a channel out, and making a tier at all, must gain: the logarithm of the noise left"""
 MOST_STEPS = 24
-"""a channel's scale is within a factor of 8 of the usual"""
+"""a channel's scale is within a factor of 8 of the usual, but for giants that cannot be taken out"""
+MOST_STEPS_OF_GIANT = 56
+"""a factor of 128: what is left of such a channel after the LayerNorm has a few steps still"""
 LEAST_CEILING = 4.0
 """relu(x − c) + GELU(min(x, c)) differs from GELU(x) by at most c · (1 − Φ(c)): 1.3e−4 at 4"""
 MOST_OVERFLOW = 1 / 32
@@ -36,7 +38,10 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
     centred *= np.sqrt(inverse)[:, None]
     scales = _usable(np.sqrt(centred * normalised))
     tiers = _choose_tiers(centred, normalised, scales, blocks)
-    steps = dict(zip(norms, _scale_steps(scales, tiers), strict=True))
+    each = _scale_steps(scales, tiers)
+    if not tiers:
+        each = [_giant_steps(*row) for row in zip(centred, each, scales, strict=True)]
+    steps = dict(zip(norms, each, strict=True))
     factors = dict(zip(norms, _factors(normalised, scales, tiers), strict=True))
     layers = []
     for i, layer in enumerate(encoder.layers):
@@ -127,6 +132,26 @@ def _scale_steps(scales: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[ND
     main = _main(scales.shape[1], tiers)
     middle = np.median(scales[:, main], axis=1, keepdims=True)
     return list(np.clip(_steps(scales / middle), -MOST_STEPS, MOST_STEPS))
+
+
+def _giant_steps(centred: Array, steps: NDArray[np.int64], scales: Array) -> NDArray[np.int64]:
+    """For a norm's steps [channels] those with its giants', where no tier takes them.
+
+    A giant sets its token's deviation, and must not be cut: it is divided by enough to stay within the range of the
+    others, at the price of coarse steps for one channel of hundreds.
+    """
+    middle = float(np.median(scales))
+    before = centred / (middle * np.exp2(steps / STEPS_PER_OCTAVE))
+    others = np.sort(before)[::-1][min(MOST_GIANTS, len(before) - 1)]
+    missing = np.ceil(_octaves(before / max(float(others), 1e-30)) * STEPS_PER_OCTAVE).astype(np.int64)
+    giant = (missing > 0) & (steps + missing > MOST_STEPS)
+    result: NDArray[np.int64] = np.where(giant, np.minimum(steps + missing, MOST_STEPS_OF_GIANT), steps)
+    return result
+
+
+def _octaves(ratio: NDArray[Any]) -> NDArray[Any]:
+    result: NDArray[Any] = exact.logarithm(np.maximum(ratio, 1e-30)) / exact.LN_2
+    return result
 
 
 def _factors(normalised: Array, scales: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[tuple[float, ...]]:

@@ -26,4 +26,4 @@ def find(name_or_path: str) -> Path:
     if path.is_dir():
         return path
     known = ", ".join(names()) or "none"
-    raise CheckpointError(f"{name_or_path} is no checkpoint folder, and none of that name came along; those are: {known}")
+    raise CheckpointError(f"{name_or_path} is no checkpoint folder, and none of this name came along; known: {known}")

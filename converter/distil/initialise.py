@@ -180,7 +180,8 @@ class Fit:
         centred = target - target.mean(0)
         products = (self.parts.transpose(1, 2) @ centred).double()
         solved = torch.linalg.solve_triangular(self.factor, products, upper=False)
-        return (solved.square().sum(1) / centred.double().square().sum(0).clamp_min(1e-12)).float()
+        shares: Tensor = solved.square().sum(1) / centred.double().square().sum(0).clamp_min(1e-12)
+        return shares.float()
 
     def set(self, layer: Grouped, target: Tensor) -> None:
         """Weights and biases of `layer`, whose columns lie group by group in `target` [N, out]."""

@@ -216,7 +216,7 @@ def test_least_squares_beats_the_diagonal_blocks(teacher: Path) -> None:
     fresh = random_ids(50, 2)
     wanted = states_of(taught, fresh)
     error = float((states_of(student, fresh) - wanted).square().mean())
-    names = dict(taught.named_parameters())
+    names: dict[str, torch.Tensor] = dict(taught.named_parameters())
     renamed = {
         "attention.": "attention.self.",
         "post_attention.conv1d": "attention.output.dense",

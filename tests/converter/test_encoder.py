@@ -106,7 +106,8 @@ def test_plan_changes_nothing_in_float32(tmp_path: Path) -> None:
         attention_factors=(4.0, 1.5),
         output_factors=(2.0, 1.0),
         attention_scales=generator.integers(-8, 8, 24),
-        output_scales=generator.integers(-8, 8, 24),
+        # one among the first tensor's channels that is a giant and counts apart
+        output_scales=np.where(np.arange(24) == 10, 40, generator.integers(-8, 8, 24)),
     )
     tiers = (np.array([0, 7, 13, 23]), np.array([1, 2, 6, 8, 12, 14, 18, 19]))
     plan = Plan(tiers, (3.0, 2.0), generator.integers(-8, 8, 24), (layer,) * 2)

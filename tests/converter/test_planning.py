@@ -119,6 +119,22 @@ def test_even_channels_stay_together() -> None:
         assert np.abs(steps).max() <= 8
 
 
+def test_a_giant_that_stays_is_not_cut() -> None:
+    """Where no tier takes a giant, it is divided by enough to stay within the others' range; they keep their scales."""
+    generator = np.random.default_rng(0)
+    extents = generator.uniform(3, 5, 96).astype(np.float32)
+    extents[17] = 280.0
+    steps = np.zeros(96, np.int64)
+    steps[17] = planning.MOST_STEPS
+    found = planning._giant_steps(extents, steps, np.full(96, 4.0, np.float32))
+    assert (np.delete(found, 17) == 0).all()
+    divided = extents / np.exp2(found / 8)
+    assert divided[17] <= np.delete(divided, 17).max()
+    assert divided[17] > 2.0  # nor by more than that takes
+    even = np.delete(extents, 17)
+    assert (planning._giant_steps(even, np.zeros(95, np.int64), np.full(95, 4.0, np.float32)) == 0).all()
+
+
 @pytest.mark.parametrize("dead", [1, 20, 24])
 def test_dead_channels_are_planned_for(dead: int) -> None:
     """Channels that never leave the mean, a few or all, get scales like quiet ones; none is taken out for it."""

@@ -77,7 +77,7 @@ def test_wrong_top_k(top_k: object) -> None:
     ids=["sure", "another", "out of scope", "unsure"],
 )
 def test_recognition(values: list[float], intent: str | None) -> None:
-    """Below the threshold, or where "out of scope" wins, nothing is recognised; the best of the others is told anyway."""
+    """Below the threshold, or where "out of scope" wins, nothing is recognised; the best of the others is told."""
     found, score = classification.recognise(np.array(values, np.float32), INTENTS)
     assert found == intent
     assert score == pytest.approx(float(classification.softmax(np.array(values, np.float32), 2.0)[:2].max()))

@@ -17,7 +17,7 @@ from typing import Any
 
 from converter.sizes import PRESETS
 from tests.arm.count import count
-from tests.arm.userland import Userland
+from tests.arm.emulation import Userland
 
 DOCS = Path(__file__).parents[2] / "docs" / "models"
 TOKENS = 16
