@@ -47,6 +47,8 @@ def compact(checkpoint: Path, output: Path) -> None:
             elif source.is_file():
                 shutil.copyfile(source, output / name)
         save_file(stored, output / "model.safetensors", metadata={"format": "pt"})
+        # safetensors leaves it readable by its owner alone; this one is for passing on
+        (output / "model.safetensors").chmod(0o644)
     except OSError as error:
         raise CheckpointError(f"cannot write {output}: {error.strerror}") from error
 

@@ -161,13 +161,15 @@ finish() {
 
 # Into the package: the models, and the checkpoints that trainings start from.
 bundle() {
-    for model in assistant sentences sentiment entities answers; do
+    for model in assistant sentences sentiment entities; do
         cp "$out/$model.tflite" "$here/../../edge_runtime/models/"
     done
     for size in tiny base; do
         edge-converter trim "$out/$size" -o "$out/trimmed/$size" --size 12000 --texts "$out/general.txt" \
             --texts "$data/intents/hwu64/train" --texts "$data/intents/clinc150/train"
         edge-converter compact "$out/trimmed/$size" -o "$here/../data/starters/$size"
+        # sentences of its training, some of which must not be passed on
+        rm -f "$here/../data/starters/$size/calibration.txt"
     done
 }
 

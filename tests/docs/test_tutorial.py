@@ -37,7 +37,7 @@ def test_from_a_table_of_sentences_to_answers(tmp_path: Path) -> None:
     texts = {
         "make me an espresso please": "brew",
         "stop it": "stop",
-        "a stronger coffee": "stronger",
+        "make the coffee stronger": "stronger",
         "how much water is in the tank": "water",
         "clean the machine": "clean",
     }
