@@ -29,7 +29,8 @@ def test_product_does_not_depend_on_the_order(a: np.ndarray, b: np.ndarray, rand
     for k in order:
         one_by_one += x[:, k, None] * w[:, k]
     assert (product == one_by_one).all()
-    size = np.abs(a).max(axis=1, keepdims=True) * np.abs(b).max(axis=1) * 37
+    # in float64: the product of two small float32 may be 0
+    size = np.abs(a).max(axis=1, keepdims=True).astype(np.float64) * np.abs(b).max(axis=1) * 37
     assert (np.abs(product - a.astype(np.float64) @ b.astype(np.float64).T) <= size * 2.0**-20).all()
 
 
