@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -36,8 +37,7 @@ def test_integers_and_card(name: str) -> None:
         assert f"\n{section}\n" in card
     assert "Licence: not stated" not in card
     assert "| integers | float32 |" in card
-    assert "/work/" not in card
-    assert "/tmp/" not in card
+    assert re.findall(r"(?<!\w)/\w+/\S*", card) == [], "a path of the machine that made it"
 
 
 def test_sentences() -> None:
