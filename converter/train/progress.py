@@ -24,7 +24,8 @@ class Display:
     def __init__(self, console: Console | None = None) -> None:
         console = console or Console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self._bars = Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+        plain = not console.is_terminal or console.is_dumb_terminal
+        self._bars = Progress(*columns, console=console, disable=plain, transient=True)
         self._bar: TaskID | None = None
         self._key = ""
         self._told = time.monotonic()

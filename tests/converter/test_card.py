@@ -39,7 +39,7 @@ def test_the_command_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     shutil.copyfile(BUNDLED / "assistant.tflite", path)
     before, entries = model_file.read(path)
-    (tmp_path / "more.md").write_text("## Limits\n\nEnglish only.\n", encoding="utf-8")
+    (tmp_path / "more.md").write_text("## Remarks\n\nEnglish only.\n", encoding="utf-8")
     result = CliRunner().invoke(main, ["card", str(path), "--add", str(tmp_path / "more.md")])
     assert result.exit_code == 0, result.output
     after, changed = model_file.read(path)
@@ -47,5 +47,5 @@ def test_the_command_leaves_the_model_as_it_is(tmp_path: Path) -> None:
     assert {name for name in entries if entries[name] != changed[name]} == {"card.md"}
     printed = CliRunner().invoke(main, ["card", str(path)]).stdout
     assert printed == changed["card.md"]
-    assert printed.endswith("## Limits\n\nEnglish only.\n")
+    assert printed.endswith("## Remarks\n\nEnglish only.\n")
     edge_runtime.load(path).understand("turn off the lights")

@@ -391,8 +391,9 @@ def test_trimmed_vocabulary(options: Options, tmp_path: Path) -> None:
         )
 
 
-def test_terminal() -> None:
+def test_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """A terminal shows a bar with loss and speed, and keeps a line for every epoch."""
+    monkeypatch.setenv("TERM", "xterm")
     seen = io.StringIO()
     with Display(Console(file=seen, force_terminal=True, width=120)) as display:
         display.teaching(1, 2)
