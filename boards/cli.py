@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
 from edge_runtime import __version__
-from edge_runtime.errors import EdgeError
-
-DEFAULT_MODEL = "assistant"
+from edge_runtime.cli import DEFAULT_MODEL, reported
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 _model = click.option(
@@ -34,7 +30,7 @@ def list_boards(identity: str | None, as_json: bool) -> None:
     from boards import listing
     from boards.profiles import board, every
 
-    with _reported():
+    with reported():
         if identity is None:
             known = every()
             click.echo(_dump(listing.all_json(known)) if as_json else listing.all_text(known))
@@ -51,7 +47,7 @@ def detect(as_json: bool) -> None:
     from boards.checks import examine
     from boards.system import System
 
-    with _reported():
+    with reported():
         system = System()
         found = detection.detect(system)
         findings = examine(system, found)
@@ -77,7 +73,7 @@ def tune(model: str, seconds: float, output: Path | None, dry_run: bool, as_json
     """Measure backends, threads and cores against each other, and keep the fastest for `edge-runtime serve`."""
     from boards import tune as command
 
-    with _reported():
+    with reported():
         report = command.tune(model, seconds, lambda line: click.echo(line, err=True))
         if not dry_run:
             report = command.keep(report, output)
@@ -131,7 +127,7 @@ def profile(
     def progress(line: str) -> None:
         click.echo(line, err=True)
 
-    with _reported():
+    with reported():
         if compare:
             written = command.compare(runs[0], runs[1], output or Path("comparison.html"))
         else:
@@ -149,19 +145,6 @@ def profile(
 
 def _dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Turn an error into one line on standard error and exit status 1."""
-    try:
-        yield
-    except EdgeError as error:
-        raise click.ClickException(" ".join(str(error).split())) from None
-    except (KeyboardInterrupt, BrokenPipeError, click.ClickException, click.exceptions.Exit):
-        raise
-    except Exception as error:  # a command never shows a traceback
-        raise click.ClickException(f"unexpected {type(error).__name__}: {' '.join(str(error).split())}") from None
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ def ask(model: str, text: str, pairs: tuple[str, ...], as_json: bool) -> None:
     """Ask a model about TEXT; the model decides what is asked."""
     from edge_runtime.commands import ask as command
 
-    with _reported():
+    with reported():
         found = command.ask(model, text, pairs)
         click.echo(_dump(found.to_json()) if as_json else found.to_text())
 
@@ -69,7 +69,7 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
     """Measure latency, load time and memory on this machine."""
     from edge_runtime.commands import bench as command
 
-    with _reported():
+    with reported():
         report = command.bench(model, lengths, threads, runs, lambda line: click.echo(line, err=True))
         click.echo(_dump(report.to_json()) if as_json else report.to_text())
 
@@ -124,7 +124,7 @@ def serve(models: tuple[str, ...], log_level: str, log_format: Literal["text", "
     from edge_runtime.commands import serve as command
     from edge_runtime.server import daemon, logs
 
-    with _reported():
+    with reported():
         logs.configure(log_level, log_format)
         daemon.run(command.options(models=models or (DEFAULT_MODEL,), **given))
 
@@ -163,7 +163,7 @@ def call(
     url, texts = command.split(arguments)
     if len(texts) > 1 or not (texts or stream):
         raise click.UsageError("give one TEXT" if texts else "Missing argument 'TEXT'.")
-    with _reported():
+    with reported():
         server = command.place(url, token_file)
         if not stream:
             found = command.call(server, texts[0], op, model, pairs, deadline_ms)
@@ -195,7 +195,7 @@ def top(url: str | None, interval: float, once: bool, token_file: Path | None, a
     from edge_runtime.commands import call
     from edge_runtime.commands import top as command
 
-    with _reported():
+    with reported():
         command.watch(call.place(url, token_file), interval, once, _dump if as_json else None)
 
 
@@ -205,7 +205,7 @@ def doctor(as_json: bool) -> None:
     """Say what is wrong with this machine or install, and how to mend it."""
     from edge_runtime.commands import doctor as command
 
-    with _reported():
+    with reported():
         findings = command.examine()
         click.echo(_dump(command.to_json(findings)) if as_json else command.to_text(findings))
         if not command.is_well(findings):
@@ -217,7 +217,7 @@ def _dump(value: object) -> str:
 
 
 @contextmanager
-def _reported() -> Iterator[None]:
+def reported() -> Iterator[None]:
     """Turn an error into one line on standard error and exit status 1."""
     try:
         yield

@@ -28,11 +28,12 @@ from converter.errors import TrainingError
 from converter.sizes import Size
 
 if TYPE_CHECKING:
+    from converter.checkpoint.configuration import Configuration
     from converter.distil.training import Point, Schedule
     from converter.train.encoder import Encoder
 
 INITIAL_TOKENS = 30_000
-"""that the student's first weights are regressed on; twice as many bring 1 % of the error"""
+"""that the student's first weights are regressed on: twenty for each of the 1,536 inputs of the widest layer"""
 CALIBRATION_TEXTS = 512
 WORK = ".distillation"
 """in the output folder: what a killed run is gone on from"""
@@ -98,7 +99,7 @@ def distil(
     size = options.size
     taught = read_configuration(options.teacher)
     depth = taught.num_hidden_layers
-    _check(options, taught.hidden_size, depth, taught.max_position_embeddings)
+    _check(options, taught)
     prepare_folder(options.output)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.schedule.seed)
@@ -147,12 +148,21 @@ def distil(
     return Outcome(options.output, parameters, progress.curve, progress.seconds, resumed)
 
 
-def _check(options: Options, hidden: int, layers: int, positions: int) -> None:
-    size = options.size
-    if size.hidden > hidden or size.layers > layers or size.positions > positions:
+def _check(options: Options, taught: Configuration) -> None:
+    size, layers = options.size, taught.num_hidden_layers
+    for name, own, theirs in (
+        ("hidden", size.hidden, taught.hidden_size),
+        ("layers", size.layers, layers),
+        ("intermediate", size.intermediate, taught.intermediate_size),
+        ("positions", size.positions, taught.max_position_embeddings),
+    ):
+        if not 1 <= own <= theirs:
+            raise TrainingError(f"--{name} {own} is not from 1 to {theirs}, what the teacher has")
+    channels = size.hidden // size.heads
+    if taught.hidden_size % channels:
         raise TrainingError(
-            f"the student ({size.layers} layers × {size.hidden}, {size.positions} positions) is larger than its "
-            f"teacher ({layers} layers × {hidden}, {positions} positions)"
+            f"--heads {size.heads} makes heads of {channels} channels, into which the teacher's {taught.hidden_size} "
+            "cannot be parted"
         )
     if not options.texts and not options.data:
         raise TrainingError("no text was given: --texts FILE, or --data for that of labelled data")

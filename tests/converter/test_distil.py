@@ -345,8 +345,12 @@ def test_a_damaged_checkpoint_is_named(options: Options) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"size": replace(STUDENT, layers=3)}, "larger than its teacher"),
-        ({"size": replace(STUDENT, hidden=48, heads=3)}, "larger than its teacher"),
+        ({"size": replace(STUDENT, layers=3)}, "--layers 3 is not from 1 to 2"),
+        ({"size": replace(STUDENT, layers=0)}, "--layers 0 is not from 1 to 2"),
+        ({"size": replace(STUDENT, hidden=48, heads=3)}, "--hidden 48 is not from 1 to 24"),
+        ({"size": replace(STUDENT, intermediate=96)}, "--intermediate 96 is not from 1 to 48"),
+        ({"size": replace(STUDENT, positions=21)}, "--positions 21 is not from 1 to 20"),
+        ({"size": replace(STUDENT, hidden=21)}, "heads of 7 channels"),
         ({"states": 3}, "--states"),
         ({"longest": 30}, "--longest"),
         ({"unique": 0}, "--unique"),
