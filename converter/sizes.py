@@ -19,12 +19,15 @@ class Size:
     """of all grouped layers but `post_attention`, which has one, as in SqueezeBERT's paper"""
     positions: int = 128
     """longest sequence in tokens, special ones included"""
+    attention_groups: int = 0
+    """of query, key and value; 0: as many as the others"""
 
     def __post_init__(self) -> None:
         for name, width, parts in (
             ("heads", self.hidden, self.heads),
             ("groups", self.hidden, self.groups),
             ("groups", self.intermediate, self.groups),
+            ("attention-groups", self.hidden, self.attention_groups or self.groups),
         ):
             if width < 1 or parts < 1 or width % parts:
                 raise TrainingError(f"--{name} {parts} does not divide a width of {width}")

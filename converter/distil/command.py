@@ -30,6 +30,7 @@ _EXISTING = click.Path(exists=True, path_type=Path)
 @click.option("--heads", type=int, help="Attention heads, if not the preset's.")
 @click.option("--intermediate", type=int, help="Width of the feed-forward layers, if not the preset's.")
 @click.option("--groups", type=int, help="Groups of the grouped layers, if not the preset's.")
+@click.option("--attention-groups", type=int, help="Groups of query, key and value, if not --groups.")
 @click.option("--positions", type=int, help="Longest sequence in tokens, if not the preset's.")
 @click.option("--tokens", default=20_000_000, show_default=True, help="Tokens to train on in all.")
 @click.option(
@@ -79,7 +80,7 @@ def _options(given: dict[str, Any]) -> Any:
     from converter.distil.training import Schedule
     from converter.train.precision import bfloat16_is_faster
 
-    names = ("hidden", "layers", "heads", "intermediate", "groups", "positions")
+    names = ("hidden", "layers", "heads", "intermediate", "groups", "attention_groups", "positions")
     own = {name: given[name] for name in names if given[name] is not None}
     if given["hidden"] is not None and given["intermediate"] is None:
         own["intermediate"] = 4 * given["hidden"]

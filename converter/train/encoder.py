@@ -248,7 +248,7 @@ def new_encoder(size: Size, vocabulary: int, padding: int | None = None) -> Enco
     """A SqueezeBERT with random weights, for `vocabulary` wordpieces."""
     from transformers import SqueezeBertConfig
 
-    groups = ("q_groups", "k_groups", "v_groups", "intermediate_groups", "output_groups")
+    attention, feed_forward = ("q_groups", "k_groups", "v_groups"), ("intermediate_groups", "output_groups")
     config = SqueezeBertConfig(
         vocab_size=vocabulary,
         hidden_size=size.hidden,
@@ -258,7 +258,8 @@ def new_encoder(size: Size, vocabulary: int, padding: int | None = None) -> Enco
         intermediate_size=size.intermediate,
         max_position_embeddings=size.positions,
         pad_token_id=padding,
-        **dict.fromkeys(groups, size.groups),
+        **dict.fromkeys(attention, size.attention_groups or size.groups),
+        **dict.fromkeys(feed_forward, size.groups),
     )
     return Encoder(check(config.to_dict(), Path("config.json")), config)
 

@@ -243,6 +243,19 @@ def test_least_squares_beats_the_diagonal_blocks(teacher: Path) -> None:
         assert error < 0.8 * float((states_of(copied, fresh) - wanted).square().mean())
 
 
+def test_attention_may_have_groups_of_its_own(teacher: Path) -> None:
+    """Query, key and value take `attention_groups`; whole ones begin nearer to the teacher than grouped ones."""
+    taught, fresh = load_encoder(teacher), random_ids(50, 2)
+    errors = {}
+    for attention, expected in ((1, 1), (0, 3), (6, 6)):
+        student = new_encoder(replace(STUDENT, attention_groups=attention), len(WORDS))
+        assert [student.configuration.groups[f"{name}_groups"] for name in "qkv"] == [expected] * 3
+        assert [student.configuration.groups[f"{name}_groups"] for name in ("intermediate", "output")] == [3, 3]
+        initialise(student, taught, pack(random_ids(600, 1)), [0, 1])
+        errors[expected] = float((states_of(student, fresh) - states_of(taught, fresh)).square().mean())
+    assert errors[1] < errors[3] < errors[6]
+
+
 def test_a_narrower_and_shallower_student(teacher: Path) -> None:
     """It begins on the principal components of the teacher's states, and is near enough to learn."""
     taught, student = load_encoder(teacher), new_encoder(Size(16, 1, 2, 32, 2, 20), len(WORDS))
