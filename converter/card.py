@@ -60,6 +60,14 @@ def with_sections(card: str, added: str) -> str:
     return "\n\n".join(f"{title}\n\n{text}".strip() for title, text in [*kept, *by_title.items()]) + "\n"
 
 
+def with_introduction(card: str, manifest: Mapping[str, Any]) -> str:
+    """`card` with what stands at its beginning as `manifest` now has it."""
+    (title, text), *others = _sections(card)
+    _, _, rest = text.partition("\n\n")
+    text = f"{_about(manifest)}\n\n{rest}"
+    return "\n\n".join(f"{heading}\n\n{body}".strip() for heading, body in [(title, text), *others]) + "\n"
+
+
 def _sections(card: str) -> list[tuple[str, str]]:
     """Titles ("## …"; what stands before the first has the card's own, "# …") and the text below them."""
     sections: list[tuple[str, list[str]]] = []

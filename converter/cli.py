@@ -112,8 +112,10 @@ def compact(checkpoint: Path, output: Path) -> None:
 
 
 @main.command()
-@click.argument("checkpoint", type=_FOLDER)
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint folder to write.")
+@click.argument("model", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "-o", "--output", required=True, type=click.Path(path_type=Path), help="Checkpoint folder or model file to write."
+)
 @click.option("--size", required=True, type=click.IntRange(min=1), metavar="N", help="Tokens to keep.")
 @click.option(
     "--texts",
@@ -123,13 +125,18 @@ def compact(checkpoint: Path, output: Path) -> None:
     help="Texts like those the model will see, one a line, or data of any format. May be given several times.",
 )
 @_json
-def trim(checkpoint: Path, output: Path, size: int, texts: tuple[Path, ...], as_json: bool) -> None:
-    """Keep the N tokens of CHECKPOINT's vocabulary that matter most for texts of a kind."""
+def trim(model: Path, output: Path, size: int, texts: tuple[Path, ...], as_json: bool) -> None:
+    """Keep the N tokens of MODEL's vocabulary that matter most for texts of a kind.
+
+    MODEL is a checkpoint folder, or a model file that `convert` wrote.
+    """
     with reported():
         from converter.checkpoint.trimmed import trim_checkpoint
         from converter.data_sets import read_texts
+        from converter.trimmed_file import trim_file
 
-        done = trim_checkpoint(checkpoint, output, size, [text for path in texts for text in read_texts(path)])
+        run = trim_checkpoint if model.is_dir() else trim_file
+        done = run(model, output, size, [text for path in texts for text in read_texts(path)])
     if as_json:
         _dump(done.to_json())
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import flatbuffers
@@ -82,6 +83,23 @@ def write(graph: IntegerGraph, description: str) -> bytes:
     return _Writer(graph, description).bytes()
 
 
+def _packed(model: Any) -> bytes:
+    size = sum(buffer.data.nbytes for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(size + size // 8 + (1 << 20))
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def rewrite(content: bytes, change: Callable[[Any], None]) -> bytes:
+    """A flatbuffer that `write` made, after `change` to its `ModelT`; without a change the same bytes."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    change(model)
+    for place, given in enumerate(model.buffers):
+        model.buffers[place] = _Buffer()
+        model.buffers[place].data = given.data
+    return _packed(model)
+
+
 class _Writer:
     def __init__(self, graph: IntegerGraph, description: str) -> None:
         self.model = schema.ModelT()
@@ -103,10 +121,7 @@ class _Writer:
         self.model.signatureDefs = [self.signature(graph)]
 
     def bytes(self) -> bytes:
-        size = sum(t.data.nbytes for t in self._tensors if t.data is not None)
-        builder = flatbuffers.Builder(size + size // 8 + (1 << 20))
-        builder.Finish(self.model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return _packed(self.model)
 
     def tensor(self, tensor: IntegerTensor) -> int:
         if tensor in self._tensors:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,23 @@ COUNTED_AT_ONCE = 1024
 """texts given to the tokenizer in one call: enough to keep it busy, few enough to hold their tokens"""
 PRINTABLE = frozenset(map(chr, range(0x21, 0x7F)))
 """ASCII: kept whether the texts have it or not, for names, codes and numbers are spelt with it"""
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """What trimming did."""
+
+    vocabulary_before: int
+    vocabulary: int
+    parameters_before: int
+    parameters: int
+    texts: int
+    tokens_before: int
+    """of all texts, special ones left out"""
+    tokens: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 def count(tokenizer: Tokenizer, texts: Iterable[str]) -> Counter[int]:

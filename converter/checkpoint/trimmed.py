@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from converter.checkpoint.json_file import read_object
 from converter.checkpoint.tokenizer import read_tokenizer
 from converter.checkpoint.weights import open_weights
 from converter.errors import CheckpointError
-from converter.trimming import count, trim
+from converter.trimming import Trimmed, count, trim
 
 # Rows by token: the word embeddings, and the masked language model's output, in BERT's and SqueezeBERT's names.
 BY_TOKEN = (
@@ -35,23 +34,6 @@ BESIDE = (
     "sentence_bert_config.json",
     "special_tokens_map.json",
 )
-
-
-@dataclass(frozen=True)
-class Trimmed:
-    """What trimming did."""
-
-    vocabulary_before: int
-    vocabulary: int
-    parameters_before: int
-    parameters: int
-    texts: int
-    tokens_before: int
-    """of all texts, special ones left out"""
-    tokens: int
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def trim_checkpoint(checkpoint: Path, output: Path, size: int, texts: Sequence[str]) -> Trimmed:

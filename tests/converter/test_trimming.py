@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, Unigram
 
-from converter import checkpoint, encoder
+import edge_runtime
+from converter import checkpoint, encoder, model_file
 from converter.checkpoint.compact import compact
 from converter.checkpoint.tokenizer import wordpiece
 from converter.checkpoint.trimmed import trim_checkpoint
 from converter.cli import main
-from converter.errors import CheckpointError
+from converter.errors import CheckpointError, FormatError
 from converter.execution import execute
+from converter.trimmed_file import trim_file
 from converter.trimming import PRINTABLE, count, trim
+from edge_runtime.model_file import BUNDLED
 from tests.converter.random_checkpoint import make
 
 SPECIAL = ["[PAD]", "[unused0]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -177,3 +180,58 @@ def test_trim_command_onto_itself(tmp_path: Path) -> None:
     run = CliRunner().invoke(main, arguments)
     assert run.exit_code == 1
     assert "is the checkpoint itself" in run.output
+
+
+KITCHEN = "turn off the kitchen lights in ten minutes"
+
+
+@pytest.fixture(scope="module")
+def smaller(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("smaller")
+    texts = folder / "texts.txt"
+    texts.write_text(f"{KITCHEN}\n" * 3, encoding="utf-8")
+    path = folder / "assistant.tflite"
+    outcome = CliRunner().invoke(
+        main, ["trim", str(BUNDLED / "assistant.tflite"), "-o", str(path), "--size", "3000", "--texts", str(texts)]
+    )
+    assert outcome.exit_code == 0, outcome.output
+    return path
+
+
+def test_model_file_says_the_same_in_fewer_bytes(smaller: Path) -> None:
+    """Of a text whose wordpieces were kept all outputs are the same, to the bit; any other text can still be read."""
+    whole, trimmed = edge_runtime.load("assistant"), edge_runtime.load(smaller)
+    assert smaller.stat().st_size < (BUNDLED / "assistant.tflite").stat().st_size
+    before, after = (model.run(model.encode(KITCHEN).ids) for model in (whole, trimmed))
+    assert before.keys() == after.keys()
+    for name, logits in before.items():
+        np.testing.assert_array_equal(logits, after[name])
+    rare = trimmed.encode("play tchaikovsky in the conservatory")
+    assert len(rare.ids) > len(whole.encode("play tchaikovsky in the conservatory").ids)
+    assert max(rare.ids) < 3000
+
+
+def test_trimmed_model_file_says_what_it_is(smaller: Path) -> None:
+    """Manifest and card have the new sizes, and all that the card said beside them."""
+    old, new = (model_file.read(path)[1] for path in (BUNDLED / "assistant.tflite", smaller))
+    before, after = (json.loads(entries[model_file.MANIFEST]) for entries in (old, new))
+    gone = before["architecture"]["vocabulary"] - 3000
+    assert after["architecture"]["vocabulary"] == 3000
+    assert after["architecture"]["parameters"] == before["architecture"]["parameters"] - gone * 192
+    assert after["heads"] == before["heads"]
+    assert "3,000 wordpieces" in new[model_file.CARD].split("## ")[0]
+    assert new[model_file.CARD].partition("## ")[2] == old[model_file.CARD].partition("## ")[2]
+
+
+def test_a_foreign_file_is_not_trimmed(tmp_path: Path) -> None:
+    """A TFLite file without a tokenizer is refused, and one whose vocabulary is small enough already."""
+    content, _ = model_file.read(BUNDLED / "assistant.tflite")
+    foreign = tmp_path / "foreign.tflite"
+    foreign.write_bytes(content)
+    with pytest.raises(FormatError, match="not made by edge-converter"):
+        trim_file(foreign, tmp_path / "out.tflite", 3000, [KITCHEN])
+    with pytest.raises(CheckpointError, match="tokens already; 40000 is not fewer"):
+        trim_file(BUNDLED / "assistant.tflite", tmp_path / "out.tflite", 40000, [KITCHEN])
+    with pytest.raises(CheckpointError, match="empty"):
+        trim_file(BUNDLED / "assistant.tflite", tmp_path / "out.tflite", 3000, [])
+    assert not (tmp_path / "out.tflite").exists()
