@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import converted
+
 
 def named_by(variable: str, what: str) -> Path:
     """The path in an environment variable.
@@ -28,6 +30,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("EDGE_RUNTIME_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("EDGE_RUNTIME_BACKEND", raising=False)
         patch.setenv("EDGE_RUNTIME_TUNING", "off")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _converted_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Models that several tests, and the processes of pytest-xdist, convert are converted by the first."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "converted"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        if converted.FOLDER not in os.environ:
+            patch.setenv(converted.FOLDER, str(folder))
         yield
 
 
