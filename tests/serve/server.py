@@ -44,6 +44,7 @@ class Server:
         models: Sequence[str | Path] = ("assistant",),
         inherited: Sequence[socket.socket] = (),
         environment: Mapping[str, str] | None = None,
+        python: str | Path = sys.executable,
     ) -> None:
         """Prepare to start it.
 
@@ -53,12 +54,13 @@ class Server:
             models: names or paths.
             inherited: listening sockets to hand over as a service manager does, instead of --socket.
             environment: variables to be added.
+            python: that runs it.
         """
         self.unix = folder / "edge.sock"
         self.url = f"unix://{self.unix}"
         self.log_file = folder / "server.log"
         self._inherited = [each.fileno() for each in inherited]
-        self._command = [sys.executable, "-m", "edge_runtime.cli", "serve", *options]
+        self._command = [str(python), "-m", "edge_runtime.cli", "serve", *options]
         for model in models:
             self._command += ["--model", str(model)]
         if inherited:
