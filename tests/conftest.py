@@ -7,8 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import converted
+
+# a busy machine is no failure
+settings.register_profile("usual", deadline=None)
+# emulated cores are twenty times slower; the same examples are tried at full length on the workstation
+settings.register_profile(
+    "emulated", deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile(os.environ.get("EDGE_TEST_EXAMPLES", "usual"))
 
 
 def named_by(variable: str, what: str) -> Path:

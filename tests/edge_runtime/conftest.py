@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from edge_runtime.model import Model, load
 from tests.edge_runtime import tiny_models
-
-# A busy machine is no failure.
-settings.register_profile("edge_runtime", deadline=None)
-settings.load_profile("edge_runtime")
 
 
 @pytest.fixture(scope="session")
