@@ -125,9 +125,9 @@ class ModelFile:
         return verify(self._descriptor, claim(self.manifest.flatbuffer_sha256), hashed, stamps)
 
     def _let_go(self) -> None:
-        """Take back the pages that reading has mapped: interpreters have a mapping of their own, and few are read again.
+        """Take back the pages that reading has mapped: interpreters map the file for themselves, few are read again.
 
-        The kernel keeps them in its page cache, but no longer counts them as this process's (madvise(2), MADV_DONTNEED).
+        The kernel keeps them in its page cache, but they are no longer this process's (madvise(2), MADV_DONTNEED).
         """
         self._map.madvise(mmap.MADV_DONTNEED)
 

@@ -156,7 +156,11 @@ def main() -> int:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     found = everywhere(arguments.userlands) if arguments.pid is None else {"server": usages(arguments.pid)}
-    print(json.dumps({what: [asdict(one) for one in each] for what, each in found.items()}) if arguments.json else report(found))
+    print(
+        json.dumps({what: [asdict(one) for one in each] for what, each in found.items()})
+        if arguments.json
+        else report(found)
+    )
     most = max(sum(_numbers(one)[0] for one in each) / 1000 for each in found.values())
     if arguments.at_most is not None and most > arguments.at_most:
         print(f"memory: {most:.1f} MB are private; {arguments.at_most:g} MB may be", file=sys.stderr)

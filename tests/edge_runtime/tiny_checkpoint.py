@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 HIDDEN = 32
 INTERMEDIATE = 64
 LAYERS = 2

@@ -19,17 +19,19 @@ OTHER = "other"
 
 def convert_all(folder: Path) -> Mapping[str, Path]:
     """A model file for each checkpoint of `tiny_checkpoint.CONFIGS`, and `OTHER`: `assistant` with other weights."""
-    seeds = {**dict.fromkeys(tiny_checkpoint.CONFIGS, 0), OTHER: 1}
-    return {name: _convert(folder, name, seed) for name, seed in seeds.items()}
+    return {name: convert_one(folder, name) for name in (*tiny_checkpoint.CONFIGS, OTHER)}
 
 
-def _convert(folder: Path, name: str, seed: int) -> Path:
+def convert_one(folder: Path, name: str) -> Path:
+    """One of them, converted as `edge-converter convert` does it unless told otherwise, calibrated on `SENTENCES`."""
+
     def make(work: Path, file: Path) -> None:
         from converter import convert
 
         texts = work / "calibration.txt"
         texts.write_text("".join(f"{sentence}\n" for sentence in SENTENCES * 4))
-        tiny_checkpoint.write(work / name, "assistant" if name == OTHER else name, seed)
+        kind, seed = ("assistant", 1) if name == OTHER else (name, 0)
+        tiny_checkpoint.write(work / name, kind, seed)
         convert(work / name, file, calibration=texts, name=name)
 
     return once(f"tiny-{name}", make, folder / f"{name}.tflite")
