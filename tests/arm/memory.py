@@ -95,7 +95,7 @@ def emulated(userland: Any, core: str, runtime: str, model: str = MODEL) -> dict
     """
     from tests.serve.server import Server, request
 
-    found = {}
+    found: dict[str, list[Usage]] = {}
     with tempfile.TemporaryDirectory(prefix="edge-") as name:
         folder = Path(name)
         environment = userland.environment(core, runtime, folder) | {"QEMU_GUEST_BASE": hex(WINDOW.start)}
@@ -138,7 +138,7 @@ def everywhere(folder: Path) -> dict[str, list[Usage]]:
     """Each way to load the model: `Interpreter`, `CompiledModel` with its weight cache, tflite-runtime."""
     from tests.arm.emulation import Userland
 
-    found = {}
+    found: dict[str, list[Usage]] = {}
     for architecture, core, runtime in (
         ("arm64", "cortex-a72", "litert"),
         ("arm64", "cortex-a76", "litert"),
