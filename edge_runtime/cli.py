@@ -121,6 +121,9 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
 @click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]))
 def serve(models: tuple[str, ...], log_level: str, log_format: Literal["text", "json"], **given: Any) -> None:
     """Answer requests on local sockets and serial ports, day and night (docs/protocol.md, docs/serial.md)."""
+    from edge_runtime.server import without_tls
+
+    without_tls.import_asyncio()
     from edge_runtime.commands import serve as command
     from edge_runtime.server import daemon, logs
 

@@ -87,6 +87,7 @@ class ModelFile:
             ModelError: it is missing, too large or not the one that the manifest names.
         """
         content = self._archive.read("tokenizer.json", MAX_TOKENIZER_SIZE)
+        self._let_go()
         if hashlib.sha256(content).hexdigest() != self.manifest.tokenizer_sha256:
             raise ModelError(f"{self.path}: tokenizer.json is not the one that belongs to this model")
         return content
@@ -117,9 +118,18 @@ class ModelFile:
 
         def hashed() -> str:
             with self._archive.data[: self.flatbuffer_size] as flatbuffer:
-                return claim(hashlib.sha256(flatbuffer).hexdigest())
+                digest = hashlib.sha256(flatbuffer).hexdigest()
+            self._let_go()
+            return claim(digest)
 
         return verify(self._descriptor, claim(self.manifest.flatbuffer_sha256), hashed, stamps)
+
+    def _let_go(self) -> None:
+        """Take back the pages that reading has mapped: interpreters map the file for themselves, few are read again.
+
+        The kernel keeps them in its page cache, but they are no longer this process's (madvise(2), MADV_DONTNEED).
+        """
+        self._map.madvise(mmap.MADV_DONTNEED)
 
     def close(self) -> None:
         """Unmap and close the file."""

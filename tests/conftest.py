@@ -7,6 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from tests import converted
+
+# a busy machine is no failure
+settings.register_profile("usual", deadline=None)
+# emulated cores are twenty times slower; the same examples are tried at full length on the workstation
+settings.register_profile(
+    "emulated", deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+settings.load_profile(os.environ.get("EDGE_TEST_EXAMPLES", "usual"))
 
 
 def named_by(variable: str, what: str) -> Path:
@@ -28,6 +39,20 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("EDGE_RUNTIME_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("EDGE_RUNTIME_BACKEND", raising=False)
         patch.setenv("EDGE_RUNTIME_TUNING", "off")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _converted_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Models that several tests, and the processes of pytest-xdist, convert are converted by the first."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    folder /= "converted"
+    folder.mkdir(exist_ok=True)
+    with pytest.MonkeyPatch.context() as patch:
+        if converted.FOLDER not in os.environ:
+            patch.setenv(converted.FOLDER, str(folder))
         yield
 
 

@@ -10,19 +10,16 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from click.testing import CliRunner
 
-import converter
 from converter.cli import main as edge_converter
 from edge_runtime.model_file import find
-from tests.edge_runtime import tiny_checkpoint
+from tests.edge_runtime import tiny_checkpoint, tiny_models
 from tests.integer_walk import INTEGERS, walk
 
 
 @pytest.mark.parametrize("head", tiny_checkpoint.CONFIGS)
 def test_converted_file_holds_integers_only(head: str, tmp_path: Path) -> None:
     """Whatever its head, a converted checkpoint has int8 and int32 tensors and builtin operators; `inspect` agrees."""
-    tiny_checkpoint.write(tmp_path / "checkpoint", head)
-    model = tmp_path / "model.tflite"
-    converter.convert(tmp_path / "checkpoint", model)
+    model = tiny_models.convert_one(tmp_path, head)
     found = walk(model.read_bytes())
     assert found.strangers == []
     assert {tensor.type for tensor in found.tensors} == INTEGERS

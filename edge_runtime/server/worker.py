@@ -88,6 +88,7 @@ def keep_to(cores: Collection[int]) -> bool:
 
 
 def _load(connection: socket.socket, settings: Settings) -> Model | None:
+    from edge_runtime.backends.native_library import release_freed_memory
     from edge_runtime.model import load
 
     try:
@@ -99,6 +100,8 @@ def _load(connection: socket.socket, settings: Settings) -> Model | None:
     gc.collect()
     # what is there now stays: the collector need not look at it again
     gc.freeze()
+    # reading tokenizer.json took a megabyte that glibc would keep
+    release_freed_memory()
     return model
 
 

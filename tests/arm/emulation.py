@@ -69,26 +69,45 @@ class Userland:
             lines = marks.read_text().splitlines() if marks.exists() else []
         return output, [Mark(*map(int, line.split())) for line in lines]
 
+    @property
+    def interpreter(self) -> Path:
+        """The emulated Python, to be started with `environment`."""
+        return self.root.resolve() / "run"
+
+    @property
+    def is_64_bit(self) -> bool:
+        """Whether its programs have 64-bit addresses."""
+        return (self.root / "lib/ld-linux-aarch64.so.1").exists()
+
+    def environment(self, core: str, runtime: str, home: Path) -> dict[str, str]:
+        """All that an emulated program sees of this machine's environment.
+
+        Args:
+            core: emulated, such as "cortex-a72".
+            runtime: "litert" or "tflite"; the user land's default if empty.
+            home: folder for what the runtime keeps from one process to the next.
+        """
+        return {
+            "PATH": os.defpath,
+            "HOME": str(home),
+            "XDG_CACHE_HOME": str(home),
+            "LC_ALL": "C.UTF-8",
+            "OPENBLAS_NUM_THREADS": "1",
+            "PYTHONPATH": str(REPOSITORY),
+            "QEMU_CPU": core,
+            "ARM_RUNTIME": runtime,
+        }
+
     def _run(
         self, core: str, module: str, arguments: Sequence[str], runtime: str, home: Path | None, plugin: str | None
     ) -> str:
         with tempfile.TemporaryDirectory() as fresh:
-            environment = {
-                "PATH": os.defpath,
-                "HOME": str(home or fresh),
-                "XDG_CACHE_HOME": str(home or fresh),
-                "LC_ALL": "C.UTF-8",
-                "OPENBLAS_NUM_THREADS": "1",
-                "PYTHONHASHSEED": "0",
-                "PYTHONPATH": str(REPOSITORY),
-                "QEMU_CPU": core,
-                "QEMU_RAND_SEED": "1",
-                "ARM_RUNTIME": runtime,
-            }
+            environment = self.environment(core, runtime, home or Path(fresh))
+            environment |= {"PYTHONHASHSEED": "0", "QEMU_RAND_SEED": "1"}
             if plugin:
                 environment["QEMU_PLUGIN"] = plugin
             # The interpreter is -W ignore: what third-party packages warn of is looked at on the workstation.
-            command = ["setarch", "-R", str(self.root.resolve() / "run"), "-W", "ignore", "-m", module, *arguments]
+            command = ["setarch", "-R", str(self.interpreter), "-W", "ignore", "-m", module, *arguments]
             done = subprocess.run(
                 command,
                 cwd=REPOSITORY,

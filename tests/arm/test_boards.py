@@ -11,13 +11,16 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.model_file import bundled_names
 from tests.answers import KERNELS_DIFFER, answers, differences
 from tests.arm.count import count
 from tests.arm.emulation import Userland
+from tests.arm.integers import LENGTHS
 
 pytestmark = pytest.mark.arm
 
 ANSWERS = "tests.answers"
+INTEGERS = "tests.arm.integers"
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,14 @@ def ask(board: Board) -> dict[str, Any]:
 
 
 @cache
+def integers(board: Board) -> dict[str, dict[str, str]]:
+    """What every bundled model computes there: model → length → digest."""
+    output = userland(board.userland).python(board.core, INTEGERS, runtime=board.runtime)
+    found: dict[str, dict[str, str]] = json.loads(output)
+    return found
+
+
+@cache
 def workstation() -> dict[str, Any]:
     return answers()
 
@@ -72,12 +83,21 @@ def test_labels(board: Board) -> None:
     assert differences(workstation(), ask(board), KERNELS_DIFFER) == {}
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [(PI_3, PI_4), (PI_4, PI_5), (PI_2_32_BIT, PI_4_32_BIT), (PI_4_TFLITE, PI_2_32_BIT)]
-)
+AGREE = [(PI_3, PI_4), (PI_4, PI_5), (PI_2_32_BIT, PI_4_32_BIT), (PI_4_TFLITE, PI_2_32_BIT)]
+
+
+@pytest.mark.parametrize(("one", "other"), AGREE)
 def test_integers(one: Board, other: Board) -> None:
     """ARM cores agree on every byte of the outputs, with and without dot products, with and without a weight cache."""
     assert digests(ask(one)) == digests(ask(other))
+
+
+@pytest.mark.parametrize(("one", "other"), AGREE)
+def test_integers_of_every_model(one: Board, other: Board) -> None:
+    """So they do for every bundled model, from one token to the longest that it takes."""
+    assert sorted(integers(one)) == bundled_names()
+    assert all(set(map(str, LENGTHS)) <= set(found) for found in integers(one).values())
+    assert integers(one) == integers(other)
 
 
 def test_weight_cache_on_the_second_load(tmp_path: Path) -> None:

@@ -95,14 +95,17 @@ ARCHITECTURES = {
         emulator="qemu-aarch64",
         core="cortex-a72",
         packages=PYTHON_PACKAGES,
-        runtimes={"litert": ("litert.txt", "converter.txt"), "tflite": ("tflite.txt", "numpy1.txt")},
+        runtimes={
+            "litert": ("litert.txt", "converter.txt", "cffi.txt"),
+            "tflite": ("tflite.txt", "numpy1.txt", "cffi.txt"),
+        },
     ),
     "armhf": Architecture(
         name="armhf",
         machine="armv7l",
         emulator="qemu-arm",
         core="cortex-a7",
-        packages=(*PYTHON_PACKAGES, "python3-numpy"),
+        packages=(*PYTHON_PACKAGES, "python3-numpy", "python3-cffi-backend"),
         runtimes={"tflite": ("tflite.txt",)},
     ),
 }

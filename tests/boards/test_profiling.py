@@ -32,6 +32,7 @@ from boards.sensors import clocks, joules, power_meter, rails, temperatures, wat
 from boards.system import System
 from edge_runtime.backends.selection import LITERT, import_backend, select
 from edge_runtime.model_file import find, open_model_file
+from tests.backends import LAST
 from tests.boards.trees import write
 
 
@@ -170,7 +171,7 @@ class TestMemory:
 
     def test_loading(self) -> None:
         """A cold start is followed by warm ones, with the same stages, in order."""
-        found = loading.measure(find("assistant"), Way("litert", 1, None), (8,))
+        found = loading.measure(find("assistant"), Way(LAST, 1, None), (8,))
         names = ["python", "libraries", "model loaded", "first answer"]
         assert [each["stage"] for each in found.cold] == names
         assert [each["stage"] for each in found.warm] == [*names, "8 tokens"]
@@ -224,7 +225,7 @@ class TestSoak:
     def test_for_real(self) -> None:
         """At least one interval of load is measured, and this machine's sensors are looked at."""
         lines: list[str] = []
-        with Probe("assistant", Way("litert", 1, None)) as probe:
+        with Probe("assistant", Way(LAST, 1, None)) as probe:
             found = soak(probe, 16, 0.0, firmware=False, progress=lines.append, system=System())
         assert len(found.samples) == 1
         assert found.samples[0].tokens_per_second > 0

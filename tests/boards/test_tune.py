@@ -17,6 +17,7 @@ from boards.statistics import geometric_mean, percentile
 from boards.tune import MARGIN, Measured, _hopeless, backends, candidates, choose
 from edge_runtime import tuning
 from edge_runtime.backends.selection import NAMES
+from tests.backends import LAST
 
 SAFE = ["litert-compiled", "litert"]
 LITTLE = Cores("Cortex-A55", 0xD05, (0, 1, 2, 3), 1800, 400)
@@ -89,8 +90,8 @@ def test_core_ranges() -> None:
 def test_a_probe() -> None:
     """A probe loads a model as told, times what it is asked, says what it took, and ends with the block."""
     core = min(os.sched_getaffinity(0))
-    with Probe("assistant", Way("litert", 1, (core,))) as probe:
-        assert (probe.info["name"], probe.info["backend"]) == ("assistant", "litert")
+    with Probe("assistant", Way(LAST, 1, (core,))) as probe:
+        assert (probe.info["name"], probe.info["backend"]) == ("assistant", LAST)
         assert len(probe.runs(16, 3)) == 3
         assert len(probe.seconds(8, 0.0)) == 1
         probe.answer()
@@ -105,8 +106,8 @@ def test_a_probe() -> None:
 
 def test_a_probe_that_cannot_load() -> None:
     """A model that is not there is one error, from the process that looked for it."""
-    with pytest.raises(BoardError, match=r"litert, 1 thread: .*nothing"):
-        Probe("nothing", Way("litert", 1, None))
+    with pytest.raises(BoardError, match=rf"{LAST}, 1 thread: .*nothing"):
+        Probe("nothing", Way(LAST, 1, None))
 
 
 def test_tune_for_real(tmp_path: Path) -> None:

@@ -6,36 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
-from converter import convert
 from edge_runtime.model import Model, load
-from tests.edge_runtime import tiny_checkpoint
-
-# A busy machine is no failure.
-settings.register_profile("edge_runtime", deadline=None)
-settings.load_profile("edge_runtime")
-
-SENTENCES = (
-    "turn off the kitchen lights",
-    "play the light in paris and berlin",
-    "hello, o'clock and 42!",
-    "turn on the lights in the kitchen; play o in berlin.",
-)
+from tests.edge_runtime import tiny_models
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """A model file for each checkpoint of `tiny_checkpoint.CONFIGS`, and `other`: `assistant` with other weights."""
-    folder = tmp_path_factory.mktemp("models")
-    texts = folder / "calibration.txt"
-    texts.write_text("".join(f"{sentence}\n" for sentence in SENTENCES * 4))
-    files = {}
-    for name, kind, seed in [*((kind, kind, 0) for kind in tiny_checkpoint.CONFIGS), ("other", "assistant", 1)]:
-        tiny_checkpoint.write(folder / name, kind, seed)
-        files[name] = folder / f"{name}.tflite"
-        convert(folder / name, files[name], calibration=texts, name=name)
-    return files
+    return tiny_models.convert_all(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(autouse=True, scope="session")

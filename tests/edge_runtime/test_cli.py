@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.backends import BEST
+
 TEXT = "turn off the kitchen lights"
 
 
@@ -118,11 +120,11 @@ def test_doctor_of_a_healthy_machine(models: Mapping[str, Path], cache: Path) ->
     found = result("doctor")
     assert found["well"] is True
     findings = {finding["subject"]: finding for finding in found["findings"]}
-    assert findings["backend"]["details"]["name"] == "litert-compiled"
+    assert findings["backend"]["details"]["name"] == BEST
     assert findings["weight cache"]["state"] == "good"
     assert len(findings["weight cache"]["details"]["sha256"]) == 64
     assert all(finding["mend"] is None for finding in found["findings"] if finding["state"] == "good")
-    assert "backend: litert-compiled" in run("doctor").stdout
+    assert f"backend: {BEST}" in run("doctor").stdout
 
 
 def test_doctor_finds_a_damaged_cache(models: Mapping[str, Path], cache: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import BackendError, InputError, Model, TooLong, load
+from tests.backends import USABLE
 from tests.edge_runtime.tiny_checkpoint import INTENTS, MAX_LENGTH, SLOTS, VOCABULARY
 
 VOCABULARY_SIZE = len(dict.fromkeys(VOCABULARY))
@@ -92,7 +93,7 @@ def test_results_stay_as_they_were(assistant: Model) -> None:
     assert np.array_equal(first, kept)
 
 
-@pytest.mark.parametrize("backend", ["litert-compiled", "litert"])
+@pytest.mark.parametrize("backend", USABLE)
 def test_threads_share_a_model(models: Mapping[str, Path], backend: str) -> None:
     """Threads that ask one model at once, at many lengths, get what each would get alone."""
     sequences = [[2, *range(5, 6 + number % 11), 3] for number in range(60)]

@@ -17,8 +17,8 @@ FLIPS = 2000
 TRUNCATIONS = 200
 SEED = 20_261_120
 TEXT = "turn off the kitchen lights"
-TIMEOUT = 300
-"""seconds, many times what is needed: a bound for a hang"""
+TIMEOUT = 1800
+"""seconds, many times what is needed, on emulated cores too: a bound for a hang"""
 
 
 def regions(content: bytes) -> dict[str, tuple[int, int]]:

@@ -47,3 +47,19 @@ def test_every_public_name_exists() -> None:
         assert getattr(edge_runtime, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'serve_tea'"):
         edge_runtime.__getattr__("serve_tea")
+
+
+SERVE = """
+from edge_runtime.server.without_tls import import_asyncio
+import_asyncio()
+import sys, edge_runtime.cli, edge_runtime.commands.serve, edge_runtime.server.daemon
+loaded = {name for name in sys.modules if name in ("ssl", "_ssl", "numpy", "tokenizers", "serial")}
+import ssl
+assert ssl.create_default_context()
+print(*loaded)
+"""
+
+
+def test_serving_loads_nothing_that_only_workers_need() -> None:
+    """The server's own process holds neither OpenSSL's TLS nor what computes; TLS can still be imported by others."""
+    assert subprocess.check_output([sys.executable, "-c", SERVE], text=True).split() == []

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from edge_runtime import BackendError, EdgeError, InputError, Model, NoSuchHead, UnknownModel, load
+from tests.backends import BEST, USABLE
 from tests.edge_runtime.tiny_checkpoint import INTENTS, MAX_LENGTH, SLOTS
 
 TEXT = "Turn off the kitchen lights in Paris, please."
@@ -23,7 +24,7 @@ def test_info(models: Mapping[str, Path], assistant: Model) -> None:
     assert (info.name, info.task, info.tasks) == ("assistant", "understand", ("understand", "classify", "tag"))
     assert info.heads == {"intent": "classification", "slots": "tagging"}
     assert info.labels == {"intent": INTENTS, "slots": SLOTS}
-    assert (info.max_length, info.backend, info.threads) == (MAX_LENGTH, "litert-compiled", 1)
+    assert (info.max_length, info.backend, info.threads) == (MAX_LENGTH, BEST, 1)
     assert info.size == models["assistant"].stat().st_size
     assert len(info.digest) == 64
     assert json.loads(json.dumps(info.to_json()))["digest"] == info.digest
@@ -219,7 +220,7 @@ def test_many_loads_leave_nothing_open(models: Mapping[str, Path]) -> None:
 
 def test_standard_error_stays_clean(models: Mapping[str, Path], capfd: pytest.CaptureFixture[str]) -> None:
     """The native libraries' chatter does not reach standard error while a model is loaded, used and closed."""
-    for backend in ("litert-compiled", "litert"):
+    for backend in USABLE:
         with load(models["tags"], backend=backend, cache=False) as model:
             model.tag(TEXT)
     assert capfd.readouterr() == ("", "")

@@ -13,6 +13,7 @@ import pytest
 from edge_runtime import BackendError, InputError, load
 from edge_runtime.backends.selection import COMPILED, LITERT, select
 from edge_runtime.cpu import Cpu
+from tests.backends import BEST, LAST
 
 PI_4 = Cpu("aarch64", atomics=False, dot_product=False, fingerprint="pi4")
 PI_5 = Cpu("aarch64", atomics=True, dot_product=True, fingerprint="pi5")
@@ -67,11 +68,11 @@ def test_choosing_does_not_import_what_may_crash() -> None:
 
 def test_environment_overrides(models: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """EDGE_RUNTIME_BACKEND decides for `auto`, and an explicit argument decides over it."""
-    monkeypatch.setenv("EDGE_RUNTIME_BACKEND", "litert")
+    monkeypatch.setenv("EDGE_RUNTIME_BACKEND", LAST)
     with load(models["tags"]) as model:
-        assert model.info.backend == "litert"
-    with load(models["tags"], backend="litert-compiled") as model:
-        assert model.info.backend == "litert-compiled"
+        assert model.info.backend == LAST
+    with load(models["tags"], backend=BEST) as model:
+        assert model.info.backend == BEST
 
 
 def test_unknown_backend(models: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

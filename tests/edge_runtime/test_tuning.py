@@ -20,6 +20,7 @@ from edge_runtime.commands import serve as serving
 from edge_runtime.errors import BackendError, InputError
 from edge_runtime.model import load
 from edge_runtime.tuning import Tuning, Unfit, cores_for, find, settle, write
+from tests.backends import BEST, LAST
 
 CORE = min(os.sched_getaffinity(0))
 
@@ -37,30 +38,30 @@ def test_nothing_is_tuned_at_first(place: Path) -> None:
     """Without a file the best backend that is safe and one thread are taken, as ever."""
     assert find() is None
     settings = settle()
-    assert (settings.selection.name, settings.threads, settings.cores) == ("litert-compiled", 1, None)
+    assert (settings.selection.name, settings.threads, settings.cores) == (BEST, 1, None)
 
 
 def test_load_takes_what_was_tuned(place: Path, models: Mapping[str, Path]) -> None:
     """A model is loaded with the tuned backend and threads, and says why."""
-    write(place, "litert", 2, (CORE,), {"when": "today"})
+    write(place, LAST, 2, (CORE,), {"when": "today"})
     with load(models["tags"]) as model:
-        assert (model.info.backend, model.info.threads) == ("litert", 2)
+        assert (model.info.backend, model.info.threads) == (LAST, 2)
         assert str(place) in model.info.backend_reason
-    assert find() == Tuning("litert", 2, (CORE,), place)
+    assert find() == Tuning(LAST, 2, (CORE,), place)
     assert place.stat().st_mode & 0o777 == 0o644
     assert list(place.parent.iterdir()) == [place]
 
 
 def test_what_is_asked_for_comes_first(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that are asked for replace the tuned ones and the cores; another backend leaves all of it aside."""
-    write(place, "litert", 2, (CORE,), {})
+    write(place, LAST, 2, (CORE,), {})
     settings = settle(threads=1)
-    assert (settings.selection.name, settings.threads, settings.cores) == ("litert", 1, None)
-    settings = settle("litert-compiled")
-    assert (settings.selection.name, settings.threads, settings.cores) == ("litert-compiled", 1, None)
-    settings = settle("litert")
+    assert (settings.selection.name, settings.threads, settings.cores) == (LAST, 1, None)
+    settings = settle(BEST)
+    assert (settings.selection.name, settings.threads, settings.cores) == (BEST, 1, None)
+    settings = settle(LAST)
     assert (settings.selection.reason, settings.threads, settings.cores) == ("asked for", 2, (CORE,))
-    monkeypatch.setenv("EDGE_RUNTIME_BACKEND", "litert-compiled")
+    monkeypatch.setenv("EDGE_RUNTIME_BACKEND", BEST)
     assert settle().selection.reason == "asked for by EDGE_RUNTIME_BACKEND"
     assert settle().threads == 1
 
@@ -86,19 +87,19 @@ def test_places(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ({"runtime": "0.0.1"}, "version 0.0.1"),
         ({"format": 2}, "format"),
         ({"choice": {"backend": "magic", "threads": 1, "cores": None}}, "damaged"),
-        ({"choice": {"backend": "litert", "threads": 0, "cores": None}}, "damaged"),
-        ({"choice": {"backend": "litert", "threads": 1, "cores": []}}, "damaged"),
+        ({"choice": {"backend": LAST, "threads": 0, "cores": None}}, "damaged"),
+        ({"choice": {"backend": LAST, "threads": 1, "cores": []}}, "damaged"),
         ({"choice": None}, "damaged"),
     ],
 )
 def test_of_another_board(place: Path, change: dict[str, Any], reason: str) -> None:
     """What was measured elsewhere or with another runtime is left aside, and doctor says how to mend it."""
-    write(place, "litert", 2, None, {})
+    write(place, LAST, 2, None, {})
     place.write_text(json.dumps(json.loads(place.read_text()) | change))
     unfit = find()
     assert isinstance(unfit, Unfit)
     assert reason in unfit.reason
-    assert settle().selection.name == "litert-compiled"
+    assert settle().selection.name == BEST
     told = [finding for finding in doctor.examine() if finding.subject == "tuning"]
     assert [(finding.state, finding.mend) for finding in told] == [("note", "edge-boards tune")]
 
@@ -128,23 +129,23 @@ def test_nowhere_to_write(tmp_path: Path) -> None:
     """A place that cannot be written is one error with the way out."""
     (tmp_path / "file").write_text("")
     with pytest.raises(BackendError, match="name another file"):
-        write(tmp_path / "file" / "tuning.json", "litert", 1, None, {})
+        write(tmp_path / "file" / "tuning.json", LAST, 1, None, {})
 
 
 def test_doctor_tells_the_choice(place: Path) -> None:
     """Doctor shows backend, threads and cores."""
-    write(place, "litert", 2, (0, 1), {})
+    write(place, LAST, 2, (0, 1), {})
     (told,) = [finding for finding in doctor.examine() if finding.subject == "tuning"]
-    assert (told.state, told.found) == ("good", f"litert, 2 thread(s), cores 0, 1 ({place})")
+    assert (told.state, told.found) == ("good", f"{LAST}, 2 thread(s), cores 0, 1 ({place})")
 
 
 def test_cores_of_a_server(place: Path) -> None:
     """Workers keep to the tuned cores only where those suffice for all of them."""
-    write(place, "litert", 2, (0, 1, 2, 3), {})
+    write(place, LAST, 2, (0, 1, 2, 3), {})
     assert cores_for("auto", None, 2) == (0, 1, 2, 3)
     assert cores_for("auto", None, 3) is None
     assert cores_for("auto", 1, 1) is None
-    assert cores_for("litert-compiled", None, 1) is None
+    assert cores_for(BEST, None, 1) is None
 
 
 def test_cores_by_name(place: Path) -> None:

@@ -10,13 +10,10 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import flatbuffers
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
 
 from edge_runtime import load
-from edge_runtime.backends import compiled
 from edge_runtime.backends.weight_cache import MAX_FILES, WeightCache, names_and_digests
 from edge_runtime.model_file import open_model_file
 from tests.edge_runtime.test_wrong_network import forged, nothing
@@ -153,6 +150,8 @@ def test_foreign_cache_with_its_digest(models: Mapping[str, Path], cache: Path) 
 
 def test_a_naive_cache_would_be_wrong(models: Mapping[str, Path], tmp_path: Path) -> None:
     """The danger is real: given another model's cache of the same shapes, LiteRT itself answers wrongly."""
+    from edge_runtime.backends import compiled
+
     heads = load(models["assistant"])._manifest.heads
     fields = {}
     for name in ("assistant", "other"):
@@ -245,6 +244,9 @@ def test_old_caches_are_dropped(models: Mapping[str, Path], cache: Path) -> None
 
 def shared(network: bytes) -> bytes:
     """The network with every buffer of equal content stored once."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(network, 0))
     kept: dict[bytes, int] = {}
     for tensor in model.subgraphs[0].tensors:

@@ -13,6 +13,7 @@ import pytest
 
 from edge_runtime import ModelError, load
 from edge_runtime.model_file import open_model_file
+from tests.backends import USABLE
 
 
 def forged(path: Path, model: Path, change: Callable[[dict[str, Any]], object], network: bytes | None = None) -> Path:
@@ -46,7 +47,7 @@ def nothing(manifest: dict[str, Any]) -> None:
     """Leave the manifest as it is."""
 
 
-@pytest.mark.parametrize("backend", ["litert-compiled", "litert"])
+@pytest.mark.parametrize("backend", USABLE)
 @pytest.mark.parametrize("change", [rename_head, another_label])
 def test_heads_that_the_network_lacks(
     backend: str, change: Callable[[dict[str, Any]], object], models: Mapping[str, Path], tmp_path: Path

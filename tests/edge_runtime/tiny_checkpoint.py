@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.numpy import save_file
 
 HIDDEN = 32
 INTERMEDIATE = 64
@@ -58,6 +57,8 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def write(folder: Path, name: str, seed: int = 0) -> None:
     """Write the checkpoint `name` of `CONFIGS` with weights drawn from `seed`."""
+    from safetensors.numpy import save_file
+
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = list(dict.fromkeys(VOCABULARY))
     config = {

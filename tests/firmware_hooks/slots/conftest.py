@@ -15,7 +15,7 @@ from tests.firmware_hooks.slots.releases import Releases
 @pytest.fixture(scope="session")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Releases:
     """Versions 1 to 4 of a model, and the key they are signed with."""
-    return made.make(tmp_path_factory.mktemp("releases"), (1, 2, 3, 4))
+    return made.make(tmp_path_factory.mktemp("releases"), made.VERSIONS)
 
 
 @pytest.fixture

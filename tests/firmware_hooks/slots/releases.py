@@ -8,27 +8,34 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from converter import convert
 from firmware_hooks.flash import signing
 from firmware_hooks.slots import keys, statement
 from firmware_hooks.slots.keys import Trust
 from firmware_hooks.slots.slots import Source
+from tests.converted import once
 from tests.edge_runtime import tiny_checkpoint
 
 NAME = "tiny"
+VERSIONS = (1, 2, 3, 4)
+"""that the tests put on boards"""
 SENTENCES = ("turn off the kitchen lights", "play the light in paris and berlin", "hello, o'clock and 42!")
 
 
 def make_models(folder: Path, seeds: Iterable[int]) -> dict[int, Path]:
     """A model named `NAME` for each seed: different weights, all else alike."""
-    texts = folder / "calibration.txt"
-    texts.write_text("".join(f"{sentence}\n" for sentence in SENTENCES * 5))
-    models = {}
-    for seed in seeds:
-        tiny_checkpoint.write(folder / str(seed), "assistant", seed)
-        models[seed] = folder / f"{seed}.tflite"
-        convert(folder / str(seed), models[seed], calibration=texts, name=NAME, effort="fast")
-    return models
+    return {seed: _convert(folder, seed) for seed in seeds}
+
+
+def _convert(folder: Path, seed: int) -> Path:
+    def make(work: Path, file: Path) -> None:
+        from converter import convert
+
+        texts = work / "calibration.txt"
+        texts.write_text("".join(f"{sentence}\n" for sentence in SENTENCES * 5))
+        tiny_checkpoint.write(work / str(seed), "assistant", seed)
+        convert(work / str(seed), file, calibration=texts, name=NAME, effort="fast")
+
+    return once(f"release-{seed}", make, folder / f"{seed}.tflite")
 
 
 @dataclass(frozen=True)

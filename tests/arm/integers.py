@@ -1,0 +1,52 @@
+"""Run on a board: what every bundled model computes for sequences of several lengths, as JSON of digests.
+
+python -m tests.arm.integers [--length N]…
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+
+import numpy as np
+
+import edge_runtime
+from edge_runtime.model import Model
+from edge_runtime.model_file import bundled_names
+
+LENGTHS = (1, 2, 7, 16, 33, 128)
+"""tokens: the least, odd ones, whole tiles of XNNPACK's and one more, a stream's window"""
+SPREAD = 7919
+"""a prime, so that ids come from all over the vocabulary"""
+
+
+def digest(model: Model, length: int) -> str:
+    """SHA-256 of all outputs for a sequence of spread ids, its second half of the second type where there is one."""
+    about = model._manifest
+    ids = [SPREAD * (place + length) % about.vocabulary for place in range(length)]
+    kinds = [int(about.token_types > 1 and 2 * place >= length) for place in range(length)]
+    found = hashlib.sha256()
+    for head, logits in model.run(ids, kinds).items():
+        # dequantised values are exact multiples of one scale: equal bytes here are equal integers
+        found.update(head.encode() + np.ascontiguousarray(logits, dtype="<f4").tobytes())
+    return found.hexdigest()
+
+
+def digests(lengths: tuple[int, ...] = ()) -> dict[str, dict[int, str]]:
+    """Model → length → digest; at `lengths`, by default at `LENGTHS` and at the model's longest."""
+    found = {}
+    for name in bundled_names():
+        with edge_runtime.load(name) as model:
+            found[name] = {length: digest(model, length) for length in lengths or (*LENGTHS, model.info.max_length)}
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--length", type=int, action="append", default=[])
+    print(json.dumps(digests(tuple(parser.parse_args().length))))
+
+
+if __name__ == "__main__":
+    main()
