@@ -24,6 +24,7 @@ WORKSTATION = {
 SCORING = {"scipy", "seqeval", "sklearn"}
 TRAINING = {"matplotlib", "torch", "transformers"}
 SIGNING = {"cryptography"}
+LOCKING = {"packaging"}
 IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}
 
 

@@ -7,8 +7,8 @@ cloud-init, Raspberry Pi OS trixie (pi-gen, stage2/04-cloud-init): the boot part
     sources/DataSourceNoCloud.py and util.read_seeded); a script there is run at the first start whatever user-data says
     (config/cc_scripts_vendor.py). So nothing that is there is changed: one file is added.
 
-systemd.run, Raspberry Pi OS bookworm: the first start runs init=…/firstboot (raspberrypi-sys-mods), which resizes the card,
-    applies custom.toml if there is one, and restarts. The second start runs what `systemd.run=` on the kernel's command
+systemd.run, Raspberry Pi OS bookworm: the first start runs init=…/firstboot (raspberrypi-sys-mods), which applies
+    custom.toml if there is one, and restarts. The second start runs what `systemd.run=` on the kernel's command
     line names (systemd-run-generator(8)), which is how Imager's firstrun.sh comes to run; several may be named, and run
     one after the other. So one is added to cmdline.txt; where Imager's is there, its path is written as Imager writes
     it, /boot/…, for raspberrypi-sys-mods (initramfs-tools/scripts/local-bottom/imager_fixup) turns all of these into
@@ -67,7 +67,7 @@ def examine(partition: Partition, machine: str | None = None, python: str | None
     issue, words = partition.text("issue.txt"), (partition.text("cmdline.txt") or "").split()
     if issue is None or "Raspberry Pi" not in issue or partition.read("config.txt") is None or not words:
         raise HookError(
-            "this is no boot partition of Raspberry Pi OS: issue.txt, config.txt or cmdline.txt is missing or another's"
+            "this is no boot partition of Raspberry Pi OS: its issue.txt, config.txt or cmdline.txt is not there"
         )
     cloud_init = partition.read("user-data") is not None and partition.read("meta-data") is not None
     if _FIRSTBOOT not in words and _RESIZE not in words:
@@ -88,13 +88,9 @@ def changes(partition: Partition, system: System) -> dict[str, bytes]:
     if system.mechanism == CLOUD_INIT:
         there = partition.text("vendor-data")
         if there is not None and there != _VENDOR_DATA:
-            raise HookError(
-                "the card has a vendor-data file of somebody else's, which edge-flash leaves alone; use `edge-flash ssh` once it runs"
-            )
+            raise HookError("the card has a vendor-data file of somebody else's; use `edge-flash ssh` once it runs")
         if re.search(r"^vendor_data:", partition.text("user-data") or "", re.MULTILINE):
-            raise HookError(
-                "user-data on the card decides about vendor_data, by which edge-flash would be started; use `edge-flash ssh` once it runs"
-            )
+            raise HookError("user-data on the card decides about vendor_data; use `edge-flash ssh` once it runs")
         return {} if there else {"vendor-data": _VENDOR_DATA.encode()}
     line = partition.text("cmdline.txt") or ""
     if f"/{FOLDER}/first-boot.sh" in line:
@@ -104,7 +100,7 @@ def changes(partition: Partition, system: System) -> dict[str, bytes]:
     if not runs:
         if any(word.startswith("systemd.unit=") for word in words):
             raise HookError(
-                "cmdline.txt on the card names a unit to start (systemd.unit=), which edge-flash leaves alone"
+                "cmdline.txt on the card names a unit to start (systemd.unit=); use `edge-flash ssh` once it runs"
             )
         words += [f"systemd.run={MOUNTED}/{FOLDER}/first-boot.sh", "systemd.run_success_action=reboot"]
         words += ["systemd.unit=kernel-command-line.target"]
@@ -112,9 +108,7 @@ def changes(partition: Partition, system: System) -> dict[str, bytes]:
         # behind it: commands run in this order
         words.insert(words.index(_IMAGER) + 1, f"systemd.run=/boot/{FOLDER}/first-boot.sh")
     else:
-        raise HookError(
-            f"cmdline.txt on the card starts something already ({' '.join(runs)}), which edge-flash leaves alone"
-        )
+        raise HookError(f"cmdline.txt on the card has {' '.join(runs)}; use `edge-flash ssh` once it runs")
     return {"cmdline.txt": (" ".join(words) + "\n").encode()}
 
 
@@ -141,7 +135,7 @@ def put(partition: Partition, system: System, bundle: Bundle) -> list[str]:
     needed = sum(len(content) - len(partition.read(name) or b"") for name, content in files.items())
     if partition.free() < needed + SPARE:
         raise HookError(
-            f"the boot partition has {partition.free() / 1e6:.0f} MB free, and {(needed + SPARE) / 1e6:.0f} MB are needed"
+            f"the boot partition has {partition.free() / 1e6:.0f} MB free, and needs {(needed + SPARE) / 1e6:.0f} MB"
         )
     partition.make_folder(FOLDER)
     for name, content in files.items():

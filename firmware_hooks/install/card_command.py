@@ -33,8 +33,8 @@ def card(
 ) -> None:
     """Prepare a freshly written Raspberry Pi OS card: its first start installs edge-runtime, without a network.
 
-    DEVICE is the card (not mounted), IMAGE a file with what will be written to one, FOLDER its boot partition where it is
-    mounted. User, password, wireless network and the like are Raspberry Pi Imager's business and stay as they are.
+    DEVICE is the card (not mounted), IMAGE a file with what will be written to one, FOLDER its boot partition where
+    that is mounted. User, password, wireless network and the like are Raspberry Pi Imager's business.
     """
     with reported():
         partition = opened(place)

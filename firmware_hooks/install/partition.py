@@ -113,9 +113,7 @@ class Fat(Partition):
             HookError: mtools are not installed.
         """
         if shutil.which("mcopy") is None:
-            raise HookError(
-                "a card that is not mounted is written with mtools: apt install mtools; or mount it and name the folder"
-            )
+            raise HookError("mtools are missing: apt install mtools, or mount the card and name the folder")
         self._path = path
         self._image = f"{path}@@{offset}"
 
@@ -177,9 +175,7 @@ def opened(path: Path) -> Partition:
     if path.is_dir():
         return Folder(path)
     if not path.exists():
-        raise HookError(
-            f"{path} is not there; name the card's device (lsblk lists them) or the folder of its boot partition"
-        )
+        raise HookError(f"{path} is not there; name a card's device (lsblk) or the folder of its boot partition")
     if path.is_block_device():
         return Fat(path, 0 if _suitable(path) == "part" else _first_fat(path))
     if path.is_file():
@@ -206,17 +202,13 @@ def _suitable(path: Path) -> str:
             (disk,) = json.loads(whole.stdout)["blockdevices"]
     mounted = [place for each in (device, *device.get("children", ())) for place in each["mountpoints"] if place]
     if mounted:
-        raise HookError(
-            f"{path} is mounted at {', '.join(mounted)}; unmount it, or name the folder of its boot partition"
-        )
+        raise HookError(f"{path} is mounted at {', '.join(mounted)}; unmount it, or name that folder")
     if not (disk["rm"] or disk["hotplug"] or _is_card(disk["path"])):
         raise HookError(f"{path} is a fixed disk of this machine; a card or a USB reader is removable")
     if device["ro"]:
         raise HookError(f"{path} is read-only; look at the switch on the card's side")
     if not os.access(path, os.R_OK | os.W_OK):
-        raise HookError(
-            f"{path} cannot be written by this user; join the group that owns it (ls -l {path}), or use sudo"
-        )
+        raise HookError(f"{path} cannot be written by this user; use sudo, or join the group that owns it")
     return str(device["type"])
 
 
@@ -240,9 +232,7 @@ def _first_fat(path: Path) -> int:
             head = file.read(_SECTOR)
     except OSError as error:
         raise HookError(f"{path} cannot be read: {error.strerror}") from None
-    wrong = HookError(
-        f"{path} does not begin with a partition table whose first partition is FAT: it is no Raspberry Pi OS card"
-    )
+    wrong = HookError(f"{path} is no Raspberry Pi OS card: its first partition is not FAT")
     if len(head) < _SECTOR or head[510:] != b"\x55\xaa":
         raise wrong
     # four entries of 16 bytes from 446 on: type at 4, first sector at 8

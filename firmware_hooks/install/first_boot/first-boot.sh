@@ -34,6 +34,9 @@ arm)
     ln -sf "../$UNIT" "$WANTS/$UNIT"
     sync
     # only now, so that a start that is cut off is repeated
+    if grep -q "systemd.run=[^ ]*/edge-runtime/first-boot.sh" "$ROOT/proc/cmdline"; then
+        RESTARTS=yes # systemd does, when this has ended
+    fi
     if grep -q "systemd.run=[^ ]*/edge-runtime/first-boot.sh" "$BOOT/cmdline.txt" 2> /dev/null; then
         sed 's# systemd\.run=[^ ]*/edge-runtime/first-boot\.sh##' "$BOOT/cmdline.txt" > "$BOOT/cmdline.new"
         if ! grep -q "systemd\.run=" "$BOOT/cmdline.new"; then
@@ -43,7 +46,8 @@ arm)
         sync
         mv "$BOOT/cmdline.new" "$BOOT/cmdline.txt"
         sync
-    else
+    fi
+    if [ -z "${RESTARTS:-}" ]; then
         systemctl daemon-reload
         systemctl start --no-block "$UNIT"
     fi

@@ -1,0 +1,223 @@
+"""The device's end of an installation, run by the system's own Python on a folder as its root."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import random
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from firmware_hooks.install.bundle import Bundle
+from tests.firmware_hooks.install import small
+
+HOME = "opt/edge-runtime"
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> list[Bundle]:
+    """Three releases that differ in one file."""
+    made = []
+    for number in range(3):
+        with pytest.MonkeyPatch.context() as patch:
+            more = {"edge_runtime/number.py": f"NUMBER = {number}\n".encode()}
+            made.append(small.make(tmp_path_factory.mktemp("bundles") / str(number), patch, more))
+    return made
+
+
+def test_first_installation(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """An empty system gets the release, its commands, enabled units, slots with a verified model, and keys."""
+    answer, _ = small.install(tmp_path, bundles[0])
+    assert answer["result"]["models"] == ["assistant"]
+    assert (answer["result"]["previous"], answer["result"]["started"]) == (None, False)
+    assert small.whole(tmp_path) == bundles[0].release.name
+    assert small.runs(tmp_path)
+    assert os.readlink(tmp_path / "usr/local/bin/edge-runtime") == "/opt/edge-runtime/current/bin/edge-runtime"
+    wants = tmp_path / "etc/systemd/system/multi-user.target.wants/edge-runtime.service"
+    assert (tmp_path / os.readlink(wants).lstrip("/")).is_file()
+    # nothing is left over
+    assert sorted(path.name for path in (tmp_path / HOME).iterdir()) == ["current", "lock", "releases", "system.json"]
+
+
+def test_again(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """What is installed already is verified, and not one byte is sent."""
+    small.install(tmp_path, bundles[0])
+    answer, steps = small.install(tmp_path, bundles[0], content=b"")
+    assert answer["result"]["release"] == bundles[0].release.name
+    assert steps == []
+
+
+def test_update_keeps_one_release_and_what_is_the_engineers(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """The release before stays, older ones go; settings, keys and slots are left as they are."""
+    small.install(tmp_path, bundles[0])
+    settings = tmp_path / "etc/edge-runtime/environment"
+    settings.write_text("SERVE_OPTIONS=--threads 2\n")
+    (tmp_path / "etc/edge-runtime/keys/unsigned-allowed").unlink()
+    record = tmp_path / "var/lib/edge-runtime/models/assistant/record-1"
+    record.write_text("another model was pushed")
+    for number in (1, 2):
+        answer, _ = small.install(tmp_path, bundles[number])
+        assert answer["result"]["previous"] == bundles[number - 1].release.name
+    kept = {path.name for path in (tmp_path / HOME / "releases").iterdir()}
+    assert kept == {bundles[1].release.name, bundles[2].release.name}
+    assert small.whole(tmp_path) == bundles[2].release.name
+    assert settings.read_text() == "SERVE_OPTIONS=--threads 2\n"
+    assert not (tmp_path / "etc/edge-runtime/keys/unsigned-allowed").exists()
+    assert record.read_text() == "another model was pushed"
+
+
+def test_broken_connection_goes_on(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """What arrived before the connection broke need not be sent again."""
+    content = bundles[0].path.read_bytes()
+    answer, _ = small.install(tmp_path, bundles[0], content=content[:1_000_000])
+    assert "goes on from there" in answer["error"]
+    assert (tmp_path / HOME / "incoming" / bundles[0].sha256).stat().st_size == 1_000_000
+    assert small.whole(tmp_path) is None
+    # from there on: the first megabyte is rubbish now, and not asked for
+    answer, _ = small.install(tmp_path, bundles[0], content=bytes(1_000_000) + content[1_000_000:])
+    assert "result" in answer
+    assert small.whole(tmp_path) == bundles[0].release.name
+
+
+def test_damaged_on_the_way(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """An archive with one flipped bit is refused and removed; the release that runs stays."""
+    small.install(tmp_path, bundles[0])
+    content = bytearray(bundles[1].path.read_bytes())
+    content[len(content) // 2] ^= 1
+    answer, _ = small.install(tmp_path, bundles[1], content=bytes(content))
+    assert "damaged" in answer["error"]
+    assert small.whole(tmp_path) == bundles[0].release.name
+    assert not list((tmp_path / HOME / "incoming").iterdir())
+
+
+def test_release_that_is_another_than_its_list(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """Also where the archive's own digest is right, each file is held against the release's list."""
+    import gzip
+    import hashlib
+    from dataclasses import replace
+
+    plain = gzip.decompress(bundles[0].path.read_bytes()).replace(b"NUMBER = 0", b"NUMBER = 7")
+    path = tmp_path / "forged.tar.gz"
+    path.write_bytes(gzip.compress(plain))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    forged = replace(bundles[0], path=path, size=path.stat().st_size, sha256=digest)
+    answer, _ = small.install(tmp_path / "root", forged)
+    assert "edge_runtime/number.py" in answer["error"]
+    assert small.whole(tmp_path / "root") is None
+
+
+def test_damaged_on_the_card_is_mended(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """An installed release of which a file was damaged is installed anew by the same order."""
+    small.install(tmp_path, bundles[0])
+    (tmp_path / HOME / "current/packages/edge_runtime/number.py").write_text("rubbish")
+    answer, steps = small.install(tmp_path, bundles[0])
+    assert "result" in answer
+    assert "unpacking" in steps
+    assert small.whole(tmp_path) == bundles[0].release.name
+
+
+def test_no_room(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """Where the release would not fit nothing is sent, and the sentence says how much is needed."""
+    from dataclasses import replace
+
+    answer, steps = small.install(tmp_path, replace(bundles[0], unpacked=10**15))
+    assert "1000000" in answer["error"]
+    assert "are free" in answer["error"]
+    assert steps == []
+
+
+def test_two_at_once(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """While one installation is going on another one is refused."""
+    small.install(tmp_path, bundles[0])
+    with (tmp_path / HOME / "lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        answer, _ = small.install(tmp_path, bundles[1])
+    assert "another installation" in answer["error"]
+    assert small.whole(tmp_path) == bundles[0].release.name
+
+
+def test_another_machine(tmp_path: Path, bundles: list[Bundle], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release for another machine is refused by the machine itself, whatever the workstation thought."""
+    from firmware_hooks.payload.target import Target
+
+    other = Target("aarch64" if small.here().machine != "aarch64" else "x86_64", small.here().python)
+    monkeypatch.setattr(small, "here", lambda: other)
+    made = small.make(tmp_path / "other", monkeypatch)
+    answer, _ = small.install(tmp_path / "root", made)
+    assert f"the release is for {other.machine}" in answer["error"]
+    assert small.whole(tmp_path / "root") is None
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_killed_at_any_moment(tmp_path: Path, bundles: list[Bundle], seed: int) -> None:
+    """Killed at a random system call that changes something, `current` leads to a whole release, and the order again ends well."""
+    small.install(tmp_path, bundles[0])
+    order = json.dumps(bundles[1].order(root=str(tmp_path), file=str(bundles[1].path))).encode() + b"\n"
+    # the process ends itself at the n-th of the calls after which things are different on the card
+    code = (
+        "import os, runpy, signal, sys\n"
+        f"left = {random.Random(seed).randrange(1, 600)}\n"
+        "def seen(event, arguments):\n"
+        "    global left\n"
+        "    if event in ('os.rename', 'os.remove', 'os.mkdir', 'os.symlink', 'os.rmdir') or event == 'open' and arguments[2] & 0o103:\n"
+        "        left -= 1\n"
+        "        if left == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(seen)\n"
+        f"runpy.run_path({str(small.ON_BOARD)!r}, run_name='__main__')\n"
+    )
+    done = subprocess.run([small.PYTHON, "-I", "-c", code], input=order, capture_output=True, check=False)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    assert small.whole(tmp_path) in (bundles[0].release.name, bundles[1].release.name)
+    assert small.runs(tmp_path)
+    answer, _ = small.install(tmp_path, bundles[1])
+    assert "result" in answer, answer
+    assert small.whole(tmp_path) == bundles[1].release.name
+    kept = {path.name for path in (tmp_path / HOME / "releases").iterdir()}
+    assert kept == {bundles[0].release.name, bundles[1].release.name}
+
+
+def test_uninstall(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """All that was laid down goes; models, keys and settings only where that is asked for."""
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    somebody = tmp_path / "etc/systemd/system/somebody-elses.service"
+    somebody.touch()
+    small.install(tmp_path, bundles[0])
+    for models, left in ((False, {"etc/edge-runtime", "var/lib/edge-runtime"}), (True, set())):
+        order = json.dumps({"op": "uninstall", "root": str(tmp_path), "models": models}).encode() + b"\n"
+        if models:
+            small.install(tmp_path, bundles[0])
+        done = subprocess.run([small.PYTHON, "-I", small.ON_BOARD], input=order, capture_output=True, check=False)
+        assert "result" in json.loads(done.stdout.splitlines()[-1])
+        found = [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file() or path.is_symlink()]
+        ours = [path for path in found if "edge-" in path and path != str(somebody.relative_to(tmp_path))]
+        assert all(any(path.startswith(each) for each in left) for path in ours), ours
+        assert bool(ours) == bool(left)
+        assert somebody.exists()
+
+
+def test_serial_port_is_freed(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """The console goes from the kernel's command line, the line before is kept, and what was changed is said."""
+    boot = tmp_path / "boot/firmware"
+    boot.mkdir(parents=True)
+    line = "console=serial0,115200 console=tty1 root=PARTUUID=1-02 rootwait\n"
+    (boot / "cmdline.txt").write_text(line)
+    answer, _ = small.install(tmp_path, bundles[0], serial=["serial:///dev/ttyS0?baud=115200"], free_serial=True)
+    assert (boot / "cmdline.txt").read_text() == "console=tty1 root=PARTUUID=1-02 rootwait\n"
+    assert (boot / "cmdline.txt.before-edge-runtime").read_text() == line
+    assert any("console=serial0,115200 taken out" in change for change in answer["result"]["serial"])
+    drop_in = tmp_path / "etc/systemd/system/edge-runtime.service.d/30-serial.conf"
+    assert "--serial serial:///dev/ttyS0?baud=115200" in drop_in.read_text()
+
+
+def test_rubbish_instead_of_an_order(tmp_path: Path) -> None:
+    """An order that cannot be understood is answered in one line."""
+    for order in (b"\n", b"{}\n", b'{"op": "install"}\n', b'{"op": "install", "release": "../x"}\n'):
+        done = subprocess.run(
+            [small.PYTHON, "-I", small.ON_BOARD], input=order, capture_output=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 1
+        assert "error" in json.loads(done.stdout)
