@@ -26,12 +26,8 @@ PYTHON = "/usr/bin/python3"
 def here() -> Target:
     """This machine, for its own Python."""
     found = probe(Path("/"))
-    asked = subprocess.run(
-        [PYTHON, "-I", "-c", "import sys; print(*sys.version_info[:2], sep='.')"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    command = [PYTHON, "-I", "-c", "import sys; print(*sys.version_info[:2], sep='.')"]
+    asked = subprocess.run(command, capture_output=True, text=True, check=True)
     return Target(found["machine"], asked.stdout.strip())
 
 
@@ -93,17 +89,14 @@ def whole(root: Path) -> str | None:
 
 def runs(root: Path) -> bool:
     """Whether the installed `edge-flash` sees a verified model in its slots."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from firmware_hooks.flash.cli import main; main()", "model", "status", "--json"],
-        env={
-            "PYTHONPATH": str(root / "opt/edge-runtime/current/packages"),
-            "EDGE_FLASH_MODELS": str(root / "var/lib/edge-runtime/models"),
-            "EDGE_FLASH_KEYS": str(root / "etc/edge-runtime/keys"),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {
+        "PYTHONPATH": str(root / "opt/edge-runtime/current/packages"),
+        "EDGE_FLASH_MODELS": str(root / "var/lib/edge-runtime/models"),
+        "EDGE_FLASH_KEYS": str(root / "etc/edge-runtime/keys"),
+    }
+    code = "from firmware_hooks.flash.cli import main; main()"
+    command = [sys.executable, "-c", code, "model", "status", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (model,) = json.loads(done.stdout)["models"]
     return bool(model["slots"]["a"]["state"] == "good" and model["slots"]["a"]["wrong"] is None)
