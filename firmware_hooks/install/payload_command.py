@@ -11,6 +11,7 @@ from firmware_hooks.flash.cli import json_option, reported, show
 from firmware_hooks.install import options
 from firmware_hooks.payload import Release, Target, build, pins, wheels
 from firmware_hooks.payload.assembly import BLOCK, MODELS, occupied
+from firmware_hooks.payload.packages import DISTRIBUTION, OWN
 from firmware_hooks.payload.target import targets
 
 
@@ -95,14 +96,11 @@ def sizes(
 
 def measured(tree: Path, release: Release) -> dict[str, int]:
     """Part of an install → bytes on disk, the largest first."""
-    packages = tree / release.folder / "packages"
     parts: dict[str, int] = {}
-    for path in packages.iterdir():
+    for path in (tree / release.folder / "packages").iterdir():
         name = path.name.partition(".")[0].partition("-")[0]
-        own = {"edge_runtime", "boards", "firmware_hooks"}
-        parts["squeezebert-edge" if name in own else name] = parts.get(name, 0) + _size(path)
-    ours = [packages / each for each in ("edge_runtime", "boards", "firmware_hooks")]
-    parts["squeezebert-edge"] = sum(map(_size, ours))
+        name = DISTRIBUTION if name in OWN else name
+        parts[name] = parts.get(name, 0) + _size(path)
     for model in (tree / MODELS).iterdir():
         parts[f"model {model.name}"] = _size(model)
     parts["else"] = _size(tree) - sum(parts.values())
@@ -110,5 +108,5 @@ def measured(tree: Path, release: Release) -> dict[str, int]:
 
 
 def _size(path: Path) -> int:
-    own = path.lstat().st_size
-    return occupied(path) + max(1, -(-own // BLOCK)) * BLOCK if path.is_dir() else max(1, -(-own // BLOCK)) * BLOCK
+    within = occupied(path) if path.is_dir() else 0
+    return within + max(1, -(-path.lstat().st_size // BLOCK)) * BLOCK
