@@ -27,7 +27,11 @@ def reason(distribution: str, version: str, path: str) -> str | None:
     rules = _rules()
     for group in (EVERY, distribution, f"{distribution}-{version.partition('.')[0]}"):
         for pattern, why in rules.get(group, {}).items():
-            # a leading slash, so that */tests/* meets a folder at the top too
-            if fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern):
+            if matches(pattern, path):
                 return why
     return None
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a pattern is meant for a path; */tests/* also for a folder at the top."""
+    return fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern)

@@ -17,7 +17,7 @@ from firmware_hooks.install.bundle import Bundle
 from tests.firmware_hooks.install import small
 
 HOME = "opt/edge-runtime"
-KILLS = 12
+KILLS, MANY_KILLS = 3, 24
 
 
 @pytest.fixture
@@ -162,26 +162,43 @@ def test_another_machine(tmp_path: Path, bundles: list[Bundle], monkeypatch: pyt
     assert small.whole(tmp_path / "root") is None
 
 
-@pytest.mark.parametrize("seed", range(KILLS))
+def killed_at(root: Path, bundles: list[Bundle], moment: int | None) -> int:
+    """Update to the second release, and be killed just before that change to the card → how many there were.
+
+    With no moment it is not killed, and the first release is installed before.
+    """
+    if moment is None:
+        small.install(root, bundles[0])
+    order = json.dumps(bundles[1].order(root=str(root), file=str(bundles[1].path))).encode() + b"\n"
+    code = (
+        "import os, runpy, signal, sys\n"
+        "seen = 0\n"
+        "def hook(event, arguments):\n"
+        "    global seen\n"
+        "    changes = event in ('os.rename', 'os.remove', 'os.mkdir', 'os.symlink', 'os.rmdir', 'subprocess.Popen')\n"
+        "    if changes or event == 'open' and arguments[2] & 0o103:\n"
+        "        seen += 1\n"
+        f"        if seen == {moment}: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "sys.addaudithook(hook)\n"
+        f"try: runpy.run_path({str(small.ON_BOARD)!r}, run_name='__main__')\n"
+        "finally: sys.stderr.write(str(seen))\n"
+    )
+    done = subprocess.run([small.PYTHON, "-I", "-c", code], input=order, capture_output=True, check=False)
+    assert done.returncode == (0 if moment is None else -signal.SIGKILL), done.stderr
+    return int(done.stderr or 0)
+
+
+@pytest.mark.parametrize(
+    "seed", [*range(KILLS), *(pytest.param(each, marks=pytest.mark.flash) for each in range(KILLS, MANY_KILLS))]
+)
 def test_killed_at_any_moment(tmp_path: Path, bundles: list[Bundle], seed: int) -> None:
     """Killed at any change to the card, `current` leads to a whole release, and the same order again ends well."""
     small.install(tmp_path, bundles[0])
-    order = json.dumps(bundles[1].order(root=str(tmp_path), file=str(bundles[1].path))).encode() + b"\n"
-    # the process ends itself at the n-th of the calls after which things are different on the card
-    code = (
-        "import os, runpy, signal, sys\n"
-        f"left = {random.Random(seed).randrange(1, 600)}\n"
-        "def seen(event, arguments):\n"
-        "    global left\n"
-        "    changes = event in ('os.rename', 'os.remove', 'os.mkdir', 'os.symlink', 'os.rmdir')\n"
-        "    if changes or event == 'open' and arguments[2] & 0o103:\n"
-        "        left -= 1\n"
-        "        if left == 0: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "sys.addaudithook(seen)\n"
-        f"runpy.run_path({str(small.ON_BOARD)!r}, run_name='__main__')\n"
-    )
-    done = subprocess.run([small.PYTHON, "-I", "-c", code], input=order, capture_output=True, check=False)
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr
+    chance = random.Random(seed)
+    # most changes are files being unpacked; every other time it is one of the last, when releases are switched
+    last = killed_at(tmp_path / "counted", bundles, None)
+    moment = chance.randrange(1, last) if seed % 2 else chance.randrange(last - 60, last)
+    killed_at(tmp_path, bundles, moment)
     assert small.whole(tmp_path) in (bundles[0].release.name, bundles[1].release.name)
     assert small.runs(tmp_path)
     answer, _ = small.install(tmp_path, bundles[1])
