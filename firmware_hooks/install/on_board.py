@@ -572,22 +572,52 @@ def freed(root: Path, ports: list[str]) -> list[str]:
     for port in ports:
         device = port.partition("://")[2].partition("?")[0] or port
         name = os.path.basename(os.path.realpath(root / device.lstrip("/")))
-        names = {name, os.path.basename(device)} | ({"serial0"} if name in ("ttyS0", "ttyAMA0", "ttyAMA10") else set())
+        primary = name in ("ttyS0", "ttyAMA0", "ttyAMA10")
         unit = f"serial-getty@{name}.service"
-        if runs("systemctl", "is-enabled", "--quiet", unit) or runs("systemctl", "is-active", "--quiet", unit):
+        if (root / "run/systemd/system").is_dir() and (
+            runs("systemctl", "is-enabled", "--quiet", unit) or runs("systemctl", "is-active", "--quiet", unit)
+        ):
             runs("systemctl", "disable", "--now", unit)
             runs("systemctl", "mask", unit)
-            changed.append(f"login at /dev/{name}: off ({unit} masked)")
-        for place in ("boot/firmware/cmdline.txt", "boot/cmdline.txt"):
-            path = root / place
-            words = text(path).split()
-            left = [each for each in words if not (each.startswith("console=") and each[8:].partition(",")[0] in names)]
-            if path.is_file() and not path.is_symlink() and left != words:
-                shutil.copyfile(path, path.with_name("cmdline.txt.before-edge-runtime"))
-                write(path, (" ".join(left) + "\n").encode())
-                gone = " ".join(each for each in words if each not in left)
-                changed.append(f"/{place}: {gone} taken out (kept in cmdline.txt.before-edge-runtime); reboot")
+            changed.append(f"login at /dev/{name}: off ({unit} is masked)")
+        for boot in (root / "boot/firmware", root / "boot"):
+            if (boot / "cmdline.txt").is_file():
+                changed += without_console(boot, {name, os.path.basename(device), *(["serial0"] if primary else [])})
+                if primary:
+                    changed += with_uart(boot)
+                break
     return changed
+
+
+def without_console(boot: Path, names: set[str]) -> list[str]:
+    """Take console=NAME,… out of the kernel's command line."""
+    path = boot / "cmdline.txt"
+    words = text(path).split()
+    left = [each for each in words if not (each.startswith("console=") and each[8:].partition(",")[0] in names)]
+    if left == words:
+        return []
+    kept(path)
+    write(path, (" ".join(left) + "\n").encode())
+    gone = " ".join(each for each in words if each not in left)
+    return [f"{path.name}: {gone} taken out; it counts from the next start of the board on"]
+
+
+def with_uart(boot: Path) -> list[str]:
+    """Let a Raspberry Pi's firmware clock the primary UART, which it does by itself only for a console."""
+    path = boot / "config.txt"
+    lines = text(path).splitlines()
+    if not path.is_file() or "enable_uart=1" in (line.strip() for line in lines):
+        return []
+    kept(path)
+    write(path, ("\n".join([*lines, "", "[all]", "enable_uart=1"]) + "\n").encode())
+    return [f"{path.name}: enable_uart=1 added; it counts from the next start of the board on"]
+
+
+def kept(path: Path) -> None:
+    """Keep a file as it was before it was ever changed here."""
+    before = path.with_name(path.name + ".before-edge-runtime")
+    if not before.exists():
+        write(before, path.read_bytes())
 
 
 # ---- taking away

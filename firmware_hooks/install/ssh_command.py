@@ -13,6 +13,9 @@ from firmware_hooks.flash.cli import json_option, reported, show
 from firmware_hooks.install import bundle, options, remote
 from firmware_hooks.payload.target import NEWEST_GLIBC, Target
 
+OLDEST_GLIBC = (2, 34)
+"""what the wheels of the lock files were built against at most"""
+
 
 @click.command()
 @click.argument("target", metavar="USER@HOST")
@@ -93,6 +96,9 @@ def examined(found: dict[str, Any], runtime: str | None) -> Target:
     if found["python"] not in NEWEST_GLIBC:
         known = ", ".join(NEWEST_GLIBC)
         raise HookError(f"its python3 is {found['python']} ({found['system']}), and there are releases for {known}")
+    glibc = str(found["glibc"])
+    if not glibc or tuple(map(int, glibc.split(".")[:2])) < OLDEST_GLIBC:
+        raise HookError(f"its C library is {glibc or 'no glibc'}, and releases need glibc 2.{OLDEST_GLIBC[1]} or later")
     kind = Target(found["machine"], found["python"], runtime or "")
     if not found["writable"]:
         raise HookError("its root file system is read-only; remount it writable for the installation")

@@ -47,7 +47,7 @@ arm)
         mv "$BOOT/cmdline.new" "$BOOT/cmdline.txt"
         sync
     fi
-    if [ -z "${RESTARTS:-}" ]; then
+    if [ -z "${RESTARTS:-}$ROOT" ]; then
         systemctl daemon-reload
         systemctl start --no-block "$UNIT"
     fi

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from firmware_hooks.errors import HookError
+from firmware_hooks.install import ssh_command
 from firmware_hooks.install.bundle import Bundle
 from tests.firmware_hooks.install import small
 
@@ -233,10 +235,13 @@ def test_serial_port_is_freed(tmp_path: Path, bundles: list[Bundle]) -> None:
     boot.mkdir(parents=True)
     line = "console=serial0,115200 console=tty1 root=PARTUUID=1-02 rootwait\n"
     (boot / "cmdline.txt").write_text(line)
+    (boot / "config.txt").write_text("[cm4]\notg_mode=1\n")
     answer, _ = small.install(tmp_path, bundles[0], serial=["serial:///dev/ttyS0?baud=115200"], free_serial=True)
     assert (boot / "cmdline.txt").read_text() == "console=tty1 root=PARTUUID=1-02 rootwait\n"
     assert (boot / "cmdline.txt.before-edge-runtime").read_text() == line
-    assert any("console=serial0,115200 taken out" in change for change in answer["result"]["serial"])
+    assert (boot / "config.txt").read_text() == "[cm4]\notg_mode=1\n\n[all]\nenable_uart=1\n"
+    assert "console=serial0,115200 taken out" in answer["result"]["serial"][0]
+    assert "enable_uart=1 added" in answer["result"]["serial"][1]
     drop_in = tmp_path / "etc/systemd/system/edge-runtime.service.d/30-serial.conf"
     assert "--serial serial:///dev/ttyS0?baud=115200" in drop_in.read_text()
 
@@ -249,3 +254,30 @@ def test_rubbish_instead_of_an_order(tmp_path: Path) -> None:
         )
         assert done.returncode == 1
         assert "error" in json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"python": "3.9"}, "its python3 is 3.9"),
+        ({"glibc": ""}, "no glibc"),
+        ({"glibc": "2.31"}, "2.31"),
+        ({"writable": False}, "read-only"),
+        ({"machine": "armv7l", "python": "3.13"}, "take a 64-bit system"),
+        ({"machine": "armv7l", "numpy": None}, "apt install python3-numpy"),
+        ({"machine": "mips"}, "machines are"),
+    ],
+)
+def test_systems_that_cannot_be_served(changed: dict[str, object], reason: str) -> None:
+    """A system that there is nothing for is refused before anything is built, with the reason."""
+    found = {
+        "machine": "aarch64",
+        "python": "3.11",
+        "glibc": "2.36",
+        "writable": True,
+        "numpy": "1.24",
+        "system": "Debian",
+    }
+    assert ssh_command.examined(found, None).name == "aarch64-python3.11-litert"
+    with pytest.raises(HookError, match=reason):
+        ssh_command.examined({**found, **changed}, None)
