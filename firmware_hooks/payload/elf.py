@@ -65,9 +65,9 @@ def _compact(content: bytes, layout: _Layout) -> bytes:
 
     table = word(layout.program_headers)
     size, count = struct.unpack_from("<HH", content, layout.program_entry)
-    entries = range(table, table + size * count, size)
-    if not entries:
+    if size == 0 or count == 0:
         return content
+    entries = range(table, table + size * count, size)
     used = [(0, layout.header), (table, table + size * count)]
     used += [
         (word(entry + layout.offset), word(entry + layout.offset) + word(entry + layout.file_size)) for entry in entries

@@ -78,7 +78,8 @@ def test_trimmed_libraries_work(tmp_path: Path) -> None:
         "import numpy as np, tokenizers\n"
         "assert np.__file__.startswith(__import__('sys').argv[1])\n"
         "a = np.arange(9.0).reshape(3, 3)\n"
-        "assert abs(np.linalg.norm(a @ a) - 279.2096) < 1e-3 and np.random.default_rng(1).random() < 1\n"
+        "assert (a @ a).tolist() == [[15, 18, 21], [42, 54, 66], [69, 90, 111]]\n"
+        "assert np.linalg.norm(a[1]) == 50**0.5 and np.random.default_rng(1).random() < 1\n"
         "from tokenizers import Tokenizer, models\n"
         "assert Tokenizer(models.WordLevel({'a': 0}, unk_token='a')).encode('a').ids == [0]\n"
     )
