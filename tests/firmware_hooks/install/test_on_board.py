@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
+import hashlib
 import json
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -108,10 +112,6 @@ def test_damaged_on_the_way(tmp_path: Path, bundles: list[Bundle]) -> None:
 
 def test_release_that_is_another_than_its_list(tmp_path: Path, bundles: list[Bundle]) -> None:
     """Also where the archive's own digest is right, each file is held against the release's list."""
-    import gzip
-    import hashlib
-    from dataclasses import replace
-
     plain = gzip.decompress(bundles[0].path.read_bytes()).replace(b"NUMBER = 0", b"NUMBER = 7")
     path = tmp_path / "forged.tar.gz"
     path.write_bytes(gzip.compress(plain))
@@ -134,8 +134,6 @@ def test_damaged_on_the_card_is_mended(tmp_path: Path, bundles: list[Bundle]) ->
 
 def test_no_room(tmp_path: Path, bundles: list[Bundle]) -> None:
     """Where the release would not fit nothing is sent, and the sentence says how much is needed."""
-    from dataclasses import replace
-
     answer, steps = small.install(tmp_path, replace(bundles[0], unpacked=10**15))
     assert "1000000" in answer["error"]
     assert "are free" in answer["error"]
@@ -281,3 +279,30 @@ def test_systems_that_cannot_be_served(changed: dict[str, object], reason: str) 
     assert ssh_command.examined(found, None).name == "aarch64-python3.11-litert"
     with pytest.raises(HookError, match=reason):
         ssh_command.examined({**found, **changed}, None)
+
+
+@pytest.mark.flash
+def test_full_disk(tmp_path: Path, bundles: list[Bundle]) -> None:
+    """A disk that becomes full is one sentence; what ran is whole, and with room the same order ends well."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", disk], check=True)
+    try:
+        small.install(disk, bundles[0])
+        used = shutil.disk_usage(disk).used
+        # room for the archive and for what is asked to stay free, and for a part of what is in it
+        size = used + bundles[1].size + (17 << 20)
+        subprocess.run(["mount", "-o", f"remount,size={size}", disk], check=True)
+        (disk / "somebody-elses").write_bytes(bytes(16 << 20))
+        answer, _ = small.install(disk, replace(bundles[1], unpacked=-(64 << 20)))
+        assert "No space left on device" in answer["error"]
+        assert small.whole(disk) == bundles[0].release.name
+        assert small.runs(disk)
+        assert not (disk / HOME / "staging").exists()
+        (disk / "somebody-elses").unlink()
+        subprocess.run(["mount", "-o", "remount,size=128m", disk], check=True)
+        answer, _ = small.install(disk, bundles[1])
+        assert "result" in answer
+        assert small.whole(disk) == bundles[1].release.name
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -19,8 +19,7 @@ from typing import Any
 import pytest
 
 from firmware_hooks.errors import HookError
-from firmware_hooks.install import bundle, remote
-from firmware_hooks.payload import packages
+from firmware_hooks.install import remote
 from tests.firmware_hooks import sshd
 from tests.firmware_hooks.install import small
 
@@ -129,10 +128,8 @@ def test_from_nothing_to_an_answer_and_back(board: Board, tmp_path: Path, monkey
     served = (board.root / "pid").read_text()
 
     # a release whose server ends at once
-    own = packages.own()
-    monkeypatch.setattr(packages, "own", lambda: {**own, "edge_runtime/commands/serve.py": b"raise SystemExit(7)\n"})
-    (tmp_path / "bad").mkdir()
-    made = bundle.make(small.here(), tmp_path / "bad", models=["assistant"], key=None, trusted=[], wheels=None)
+    broken_server = {"edge_runtime/commands/serve.py": b"raise SystemExit(7)\n"}
+    made = small.make(tmp_path / "bad", monkeypatch, broken_server)
     monkeypatch.setenv("EDGE_FLASH_SSH", board.ssh)
     with pytest.raises(HookError, match=rf"went back to {first['release']}, which answers"):
         remote.order(board.url, made.order(root=str(board.root)), sudo=False, archive=made.path)
