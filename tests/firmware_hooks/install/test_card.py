@@ -175,7 +175,7 @@ def test_first_start_of_an_image(tmp_path: Path, bundle: Bundle, files_there: di
     (root / "proc/cmdline").write_text((mounted / "cmdline.txt").read_text())
 
     def start(what: str) -> int:
-        script = ["/bin/sh", here / "first-boot.sh", what]
+        script = ["/bin/sh", str(here / "first-boot.sh"), what]
         environment = {"PATH": os.environ["PATH"], "EDGE_ROOT": str(root)}
         return subprocess.run(script, env=environment, capture_output=True, check=False).returncode
 
@@ -211,7 +211,7 @@ def test_first_start_that_cannot_install(tmp_path: Path, bundle: Bundle) -> None
     order = json.loads((here / "order.json").read_text())
     changed = {**order, "root": str(tmp_path / "root"), "file": f"{here}/payload.tar.gz"}
     (here / "order.json").write_text(json.dumps(changed) + "\n")
-    script = ["/bin/sh", here / "first-boot.sh"]
+    script = ["/bin/sh", str(here / "first-boot.sh")]
     environment = {"PATH": os.environ["PATH"], "EDGE_ROOT": str(tmp_path / "root")}
     (tmp_path / "root/proc").mkdir()
     (tmp_path / "root/proc/cmdline").touch()

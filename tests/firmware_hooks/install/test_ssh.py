@@ -76,7 +76,12 @@ class Board:
     def ask(self) -> str:
         """What the running server says, asked by the installed command."""
         url = f"unix://{self.root}/run/edge-runtime/edge.sock"
-        command = [self.root / "opt/edge-runtime/current/bin/edge-runtime", "call", url, "turn off the kitchen lights"]
+        command = [
+            str(self.root / "opt/edge-runtime/current/bin/edge-runtime"),
+            "call",
+            url,
+            "turn off the kitchen lights",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, done.stderr
         return done.stdout
