@@ -510,10 +510,12 @@ def point_to(root: Path, home: Path, release: str, serial: list[str]) -> None:
         target = f"/{HOME}/current/bin/{command}"
         if not (link.is_symlink() and os.readlink(link) == target):
             point(link, target)
-    for name in set(earlier) - set(laid):
-        if not name.startswith(OURS) and os.path.lexists(root / name):
+    # what was set up on this board, such as a serial port, stays until it is taken away
+    stays = {name for name in earlier if name.startswith("etc/") and ".wants/" not in name}
+    for name in set(earlier) - set(laid) - stays:
+        if os.path.lexists(root / name):
             (root / name).unlink()
-    write(listing, json.dumps({"release": release, "files": sorted(laid)}).encode())
+    write(listing, json.dumps({"release": release, "files": sorted({*laid, *stays})}).encode())
 
 
 def started(root: Path) -> str:

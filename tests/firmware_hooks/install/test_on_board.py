@@ -242,6 +242,9 @@ def test_serial_port_is_freed(tmp_path: Path, bundles: list[Bundle]) -> None:
     assert "enable_uart=1 added" in answer["result"]["serial"][1]
     drop_in = tmp_path / "etc/systemd/system/edge-runtime.service.d/30-serial.conf"
     assert "--serial serial:///dev/ttyS0?baud=115200" in drop_in.read_text()
+    # an update that says nothing of ports leaves them as they are
+    small.install(tmp_path, bundles[1])
+    assert "--serial serial:///dev/ttyS0?baud=115200" in drop_in.read_text()
 
 
 def test_rubbish_instead_of_an_order(tmp_path: Path) -> None:
