@@ -144,7 +144,9 @@ def failure(error: Any) -> EdgeError:
     kind = _ERRORS.get(code)
     if kind is errors.Overloaded:
         after = error.get("retry_after_ms")
-        return errors.Overloaded(message, None if after is None else decoding.field(error, "retry_after_ms", float) / 1e3)
+        return errors.Overloaded(
+            message, None if after is None else decoding.field(error, "retry_after_ms", float) / 1e3
+        )
     if kind is not None:
         return kind(message)
     return ServerError(message if code == ServerError.code else f"{message} ({code[:_SHOWN]})")

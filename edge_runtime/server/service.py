@@ -13,8 +13,8 @@ from edge_runtime.errors import EdgeError, InputError, NoSuchHead, TooLong, Unkn
 from edge_runtime.protocol.limits import PROTOCOL, SERVER, Limits
 from edge_runtime.protocol.requests import STREAM_TASKS, Ask, Open
 from edge_runtime.server import vitals
-from edge_runtime.server.measures import STATES, Measures
 from edge_runtime.server.logs import EventLog
+from edge_runtime.server.measures import STATES, Measures
 from edge_runtime.server.metrics import Registry, exposition
 from edge_runtime.server.pace import Pace
 from edge_runtime.server.peer import Peer

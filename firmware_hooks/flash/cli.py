@@ -15,6 +15,7 @@ from edge_runtime.errors import EdgeError
 from firmware_hooks.errors import HookError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "care": ("firmware_hooks.flash.care", "Look after a server and its board, day and night."),
     "key": ("firmware_hooks.flash.key", "Keys that models are signed with."),
     "model": ("firmware_hooks.flash.model", "Put models on a board, and take them back."),
 }
