@@ -245,7 +245,7 @@ class Lane:
         return len(worker.running) < depth and worker.alive and self._rests_until(worker) <= now + INSTANT
 
     def _rests_until(self, worker: WorkerProcess) -> float:
-        """On the clock; the past for one that does not rest. As the pace is now, whatever it was when the rest began."""
+        """On the clock; the past for one that does not rest. As the pace is now, not as it was then."""
         if worker not in self._rests:
             return 0.0
         since, busy = self._rests[worker]

@@ -41,7 +41,7 @@ POWER_PERIOD = 5.0
 SETTLED = 5.0
 """seconds that a state must last before hooks are told of it"""
 
-log = EventLog(__name__)
+_log = EventLog(__name__)
 
 
 class Care:
@@ -93,7 +93,7 @@ class Care:
                 try:
                     again = what(now)
                 except Exception as error:  # one thing that fails must not keep the others from being done
-                    log.exception("care failed", error, at=what.__name__)
+                    _log.exception("care failed", error, at=what.__name__)
                 self._due[what] = now + (COOL_PERIOD if again is None else again)
         self._judge(now)
         self._hooks.tick(now)
@@ -104,7 +104,7 @@ class Care:
             try:
                 blink = self._led.tick(now)
             except OSError as error:
-                log.warning("the LED is lost", reason=error.strerror)
+                _log.warning("the LED is lost", reason=error.strerror)
                 self._led = None
             else:
                 nexts += [] if blink is None else [blink]
@@ -135,10 +135,10 @@ class Care:
         limit = governing.limit(self._system, profile, settings)
         if limit is None or governing.hottest(self._system, profile) is None:
             missing = "no sensor" if limit is not None else "no limit"
-            log.info("the temperature is not governed", reason=f"{missing} is known; [thermal] limit sets one")
+            _log.info("the temperature is not governed", reason=f"{missing} is known; [thermal] limit sets one")
             return None
         governor = Governor(settings, limit)
-        log.info("the temperature is governed", from_celsius=governor.begins, limit_celsius=limit)
+        _log.info("the temperature is governed", from_celsius=governor.begins, limit_celsius=limit)
         return governor
 
     def _take_led(self, run: Path | None) -> Led | None:
@@ -149,12 +149,12 @@ class Care:
             return None
         folder = find_led(self._system, name)
         if folder is None:
-            log.warning("there is no such LED", name=name)
+            _log.warning("there is no such LED", name=name)
             return None
         try:
             return Led(folder, run / "led-trigger" if run is not None else None)
         except OSError as error:
-            log.warning("the LED cannot be used", name=name, reason=error.strerror)
+            _log.warning("the LED cannot be used", name=name, reason=error.strerror)
             return None
 
     def _look(self, now: float) -> float:
@@ -164,7 +164,7 @@ class Care:
             for name, digest in models.items():
                 before = None if self._models is None else self._models.get(name)
                 if before not in (None, digest):
-                    log.info("another model is served", model=name, digest=digest)
+                    _log.info("another model is served", model=name, digest=digest)
                     self._hooks.fire(
                         "on-model-switch",
                         {
@@ -181,11 +181,11 @@ class Care:
         assert self._power is not None
         for change in self._power.look():
             if change.began:
-                log.warning("the CPU is slowed down or in danger", what=change.what, cause=change.cause)
+                _log.warning("the CPU is slowed down or in danger", what=change.what, cause=change.cause)
             elif change.cause:
-                log.warning("since boot it happened", what=change.what, cause=change.cause)
+                _log.warning("since boot it happened", what=change.what, cause=change.cause)
             else:
-                log.info("it is over", what=change.what)
+                _log.info("it is over", what=change.what)
         return POWER_PERIOD
 
     def _govern(self, now: float) -> float:
@@ -197,9 +197,9 @@ class Care:
         if blind != self._was_blind:
             self._was_blind = blind
             if blind:
-                log.warning("the temperature sensor does not answer; the server is slowed down to be safe", duty=duty)
+                _log.warning("the temperature sensor does not answer; the server is slowed down to be safe", duty=duty)
             else:
-                log.info("the temperature sensor answers again")
+                _log.info("the temperature sensor answers again")
         reason = "the temperature sensor does not answer" if blind else f"{self._degrees or 0:.0f} °C"
         if duty != self._ordered or (duty < 1 and now - self._ordered_at >= RENEWAL):
             self._order(duty, reason, now)
@@ -211,14 +211,14 @@ class Care:
         failed = self._view.slow_down(duty, ORDER_SECONDS, reason)
         if failed is not None:
             if failed != self._order_failed:
-                log.warning("the server was not told how fast it may be", reason=failed)
+                _log.warning("the server was not told how fast it may be", reason=failed)
             self._order_failed = failed
             return
         self._order_failed = ""
         if duty < self._ordered == 1:
-            log.warning("the server is slowed down", duty=duty, reason=reason)
+            _log.warning("the server is slowed down", duty=duty, reason=reason)
         elif duty == 1:
-            log.info("the server goes at full speed again", reason=reason)
+            _log.info("the server goes at full speed again", reason=reason)
         self._ordered, self._ordered_at = duty, now
 
     def _reasons(self) -> list[str]:
@@ -239,11 +239,11 @@ class Care:
             if self._led is not None:
                 with suppress(OSError):
                     self._led.show(state, now)
-        if state == self._told_state or state == STARTING or (state != READY and now - self._since < SETTLED):
+        if state in {self._told_state, STARTING} or (state != READY and now - self._since < SETTLED):
             return
         before, self._told_state = self._told_state, state
         reasons = "; ".join(self._reasons())
-        (log.info if state == READY else log.warning)("the service is", state=state, reasons=reasons)
+        (_log.info if state == READY else _log.warning)("the service is", state=state, reasons=reasons)
         if before == state:
             return
         self._hooks.fire(
@@ -302,9 +302,9 @@ def _profile(system: System, identity: str | None) -> Board | None:
     try:
         found = profile_of(identity) if identity is not None else detect(system).board
     except BoardError as error:
-        log.warning("no profile of this board", reason=str(error))
+        _log.warning("no profile of this board", reason=str(error))
         return None
-    log.info("board", name=found.name)
+    _log.info("board", name=found.name)
     return found
 
 

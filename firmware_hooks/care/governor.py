@@ -1,7 +1,7 @@
 """How fast the server may be, from how hot the board is.
 
-Between `limit - margin` and `LAST` below the limit the duty cycle falls in a straight line from 1 to the least. It falls
-as soon as it gets hotter, and rises only when it is cooler by the hysteresis than what it fell for: a backlash, so that
+Between `limit - margin` and `LAST` below the limit the duty cycle falls in a straight line from 1 to the least. It
+falls as soon as it gets hotter, and rises only when it is cooler by the hysteresis than what it fell for: a backlash, so that
 a temperature that trembles moves nothing.
 """
 
@@ -70,7 +70,7 @@ def hottest(system: System, profile: Profile | None) -> float | None:
 
 
 def limit(system: System, profile: Profile | None, settings: Thermal) -> float | None:
-    """°C at which the SoC slows itself down: as configured, as the profile says, or the lowest passive trip there is."""
+    """°C at which the SoC slows itself down: as configured, as the profile says, or the lowest passive trip."""
     if settings.limit:
         return settings.limit
     if profile is not None and (known := profile.hard_limit or profile.throttles_at):
