@@ -17,6 +17,7 @@ from firmware_hooks.errors import HookError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "care": ("firmware_hooks.flash.care", "Look after a server and its board, day and night."),
     "key": ("firmware_hooks.flash.key", "Keys that models are signed with."),
+    "serial": ("firmware_hooks.flash.serial", "Let the server answer at serial ports."),
     "model": ("firmware_hooks.flash.model", "Put models on a board, and take them back."),
 }
 """name → the module with a click command of that name, and what it is for"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -42,6 +43,17 @@ class Tree:
     def trip(self, number: int, kind: str, degrees: float) -> None:
         (self._zone / f"trip_point_{number}_type").write_text(f"{kind}\n")
         (self._zone / f"trip_point_{number}_temp").write_text(f"{degrees * 1000:.0f}\n")
+
+    def unit(self, name: str) -> Callable[[bool], None]:
+        """A unit of systemd's that has processes → what says whether it still has."""
+        events = self.root / f"sys/fs/cgroup/system.slice/{name}/cgroup.events"
+        events.parent.mkdir(parents=True)
+
+        def populated(now: bool) -> None:
+            self._put(events, f"populated {now:d}\nfrozen 0\n")
+
+        populated(True)
+        return populated
 
     @staticmethod
     def _put(path: Path, text: str) -> None:

@@ -177,3 +177,22 @@ def test_enabled_units_are_links_to_what_is_there() -> None:
     }
     paths = {f"/{file.path}" for file in found}
     assert set(links.values()) <= paths
+
+
+def test_the_serial_command(tmp_path: Path) -> None:
+    """The command lays the drop-in down, replaces it, and takes it away again."""
+    runner, drop_in = CliRunner(), tmp_path / "etc/systemd/system/edge-runtime.service.d/30-serial.conf"
+    modules = tmp_path / "etc/modules-load.d/edge-runtime-serial.conf"
+
+    def run(*ports: str) -> None:
+        done = runner.invoke(flash_commands, ["serial", "--root", str(tmp_path), *ports])
+        assert done.exit_code == 0, done.output
+
+    run("/dev/ttyUSB0", SERIAL)
+    assert modules.exists()
+    run(SERIAL)
+    assert f"--serial {SERIAL}" in drop_in.read_text()
+    assert not modules.exists()
+    run()
+    assert not drop_in.exists()
+    assert runner.invoke(flash_commands, ["serial", "--root", str(tmp_path), "/dev/sda"]).exit_code == 1
