@@ -152,7 +152,8 @@ def computed(client: Client) -> float:
 
 def test_heat_under_load(folder: Path, tree: Tree) -> None:
     """A hot board slows a loaded server to its duty cycle with nothing lost; a cool one lets it go; a lost sensor and a
-    killed governor each end as documented."""
+    killed governor each end as documented.
+    """
     with Server(folder) as server, Client(server.url) as client, Care(folder, server.url, tree) as care:
         care.says(r"STATUS=the server is ready; 45 °C$")
         assert slowed(client) is None

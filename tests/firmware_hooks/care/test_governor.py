@@ -58,7 +58,7 @@ def test_a_lost_sensor() -> None:
 
 
 def test_which_zone_and_which_limit(tmp_path: Path) -> None:
-    """The profile's zones and limit count; without a profile, the processor's zones and the kernel's lowest passive trip."""
+    """The profile's zones and limit count; without one, the processor's and the kernel's lowest passive trip."""
     tree, pi = Tree(tmp_path), board("raspberry-pi-4").thermal
     system = System(tmp_path)
     tree.degrees(61.5)
