@@ -252,16 +252,16 @@ class Lane:
         return since + self._pace.rest(busy)
 
     def _wake_up(self) -> None:
-        """Go on when the first worker has rested."""
+        """Go on when the first worker has rested, or all may: an order to slow down may be forgotten before."""
         now = self._clock()
         for worker in [worker for worker in self._rests if self._rests_until(worker) <= now + INSTANT]:
             del self._rests[worker]
         if not self._rests:
             return
-        at = min(map(self._rests_until, self._rests))
+        at = min(*map(self._rests_until, self._rests), now + self._pace.seconds_left)
         if self._woken_at is None or not now < self._woken_at <= at:
             self._woken_at = at
-            self._later(at - now, self.dispatch)
+            self._later(max(at - now, INSTANT), self.dispatch)
 
     def _full(self, of: str) -> Overloaded:
         half = self._backlog / 2 / (max(1, len(self.workers)) * self._pace.duty)

@@ -1,8 +1,8 @@
 """How fast the server may be, from how hot the board is.
 
 Between `limit - margin` and `LAST` below the limit the duty cycle falls in a straight line from 1 to the least. It
-falls as soon as it gets hotter, and rises only when it is cooler by the hysteresis than what it fell for: a backlash, so
-that a temperature that trembles moves nothing.
+falls as soon as it gets hotter, and rises only when it is cooler by the hysteresis than what it fell for: a backlash,
+so that a temperature that trembles moves nothing.
 """
 
 from __future__ import annotations
