@@ -47,7 +47,9 @@ def exposure(unit: Path) -> float:
 def with_drop_ins(root: Path, unit: str) -> Path:
     """A unit and its drop-ins in one file: `security --offline` reads no drop-ins."""
     parts = [root / UNITS / unit]
-    parts += [part for folder in (UNITS, "etc/systemd/system") for part in sorted((root / folder / f"{unit}.d").glob("*"))]
+    parts += [
+        part for folder in (UNITS, "etc/systemd/system") for part in sorted((root / folder / f"{unit}.d").glob("*"))
+    ]
     whole = root / unit
     whole.write_text("\n".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
     return whole
@@ -175,3 +177,22 @@ def test_enabled_units_are_links_to_what_is_there() -> None:
     }
     paths = {f"/{file.path}" for file in found}
     assert set(links.values()) <= paths
+
+
+def test_the_serial_command(tmp_path: Path) -> None:
+    """The command lays the drop-in down, replaces it, and takes it away again."""
+    runner, drop_in = CliRunner(), tmp_path / "etc/systemd/system/edge-runtime.service.d/30-serial.conf"
+    modules = tmp_path / "etc/modules-load.d/edge-runtime-serial.conf"
+
+    def run(*ports: str) -> None:
+        done = runner.invoke(flash_commands, ["serial", "--root", str(tmp_path), *ports])
+        assert done.exit_code == 0, done.output
+
+    run("/dev/ttyUSB0", SERIAL)
+    assert modules.exists()
+    run(SERIAL)
+    assert f"--serial {SERIAL}" in drop_in.read_text()
+    assert not modules.exists()
+    run()
+    assert not drop_in.exists()
+    assert runner.invoke(flash_commands, ["serial", "--root", str(tmp_path), "/dev/sda"]).exit_code == 1
