@@ -24,6 +24,7 @@ WORKSTATION = {
 SCORING = {"scipy", "seqeval", "sklearn"}
 TRAINING = {"matplotlib", "torch", "transformers"}
 SIGNING = {"cryptography"}
+LOCKING = {"packaging"}
 IMPORT_NAMES = {"ai-edge-litert": "ai_edge_litert", "pyserial": "serial", "tflite-runtime": "tflite_runtime"}
 
 
@@ -68,7 +69,7 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
     [
         ("edge_runtime", BOARD),
         ("converter", {"edge_runtime"} | WORKSTATION | SCORING | TRAINING),
-        ("firmware_hooks", {"edge_runtime"} | BOARD | SIGNING),
+        ("firmware_hooks", {"edge_runtime", "boards"} | BOARD | SIGNING | LOCKING),
         ("boards", {"edge_runtime"} | BOARD),
     ],
 )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,27 @@ from firmware_hooks.slots import keys, serving, statement
 from firmware_hooks.slots.record import SLOTS
 from firmware_hooks.slots.slots import MAX_STARTS, Slots, Source
 from firmware_hooks.slots.trial import Terms, Trial, Verdict
+
+
+@contextmanager
+def keeping_owner(folder: Path) -> Iterator[None]:
+    """Where root changes another user's folder, give what it wrote to that user, who must be able to go on there.
+
+    The server's user counts starts and ends trials. After a power cut in between, tmpfiles.d does the same at boot.
+    """
+    try:
+        yield
+    finally:
+        place = next((each for each in (folder, *folder.parents) if each.is_dir()), folder)
+        owner = place.stat()
+        if os.geteuid() == 0 != owner.st_uid:
+            for each in folder.rglob("*"):
+                found = each.lstat()
+                # a second name may be that of somebody else's file
+                if found.st_uid == 0 and (found.st_nlink == 1 or stat.S_ISDIR(found.st_mode)):
+                    os.chown(each, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            if folder.lstat().st_uid == 0:
+                os.chown(folder, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +111,18 @@ class Board:
         slots = self.the(name)
         return {"changed": slots.confirm(), **_active(slots)}
 
-    def start(self, name: str | None) -> dict[str, Any]:
-        """Before the server is started."""
-        slots = self.the(name)
-        slots.start()
-        return {**_active(slots), "path": str(slots.current)}
+    def start(self, name: str | None) -> list[dict[str, Any]]:
+        """Before the server is started: all models, or one.
+
+        Slots that never held a model, for the first push was cut off, are passed over.
+        """
+        found = []
+        for each in [self.the(name)] if name is not None else map(self.slots, self.names()):
+            if name is None and not each.begun:
+                continue
+            each.start()
+            found.append({**_active(each), "path": str(each.current)})
+        return found
 
     def status(self, name: str | None) -> dict[str, Any]:
         """How all models do, or one."""

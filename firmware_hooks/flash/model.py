@@ -14,7 +14,7 @@ import click
 from edge_runtime.client.urls import default_url
 from firmware_hooks.errors import HookError
 from firmware_hooks.flash import describing, ssh, transfer
-from firmware_hooks.flash.board import Board
+from firmware_hooks.flash.board import Board, keeping_owner
 from firmware_hooks.flash.cli import json_option, reported, show
 from firmware_hooks.slots import keys
 from firmware_hooks.slots import slots as places
@@ -96,9 +96,10 @@ def push(
             raise HookError(f"{file} holds a model named {stated.name}, not {name}")
         if to is None:
             board = Board(models, trusted, url or default_url())
-            result = board.push(
-                stated.encoded(), describing.pieces(file), allow_downgrade=allow_downgrade, switch=not no_switch
-            )
+            with keeping_owner(models):
+                result = board.push(
+                    stated.encoded(), describing.pieces(file), allow_downgrade=allow_downgrade, switch=not no_switch
+                )
         else:
             order = {
                 "op": "push",
@@ -189,11 +190,13 @@ def switch(to: str | None, name: str | None, models: Path, trusted: Path, url: s
 def start(name: str | None, max_starts: int, models: Path, trusted: Path, url: str | None, as_json: bool) -> None:
     """Before each start of the server: verify the active model, mend what a power cut left, count a trial's starts.
 
-    For ExecStartPre= of the server's unit. Prints the path to give to `edge-runtime serve --model`.
+    For ExecStartPre= of the server's unit. All models, if none is named. Prints the paths that `edge-runtime serve
+    --model` takes, and that `--slots` finds by itself.
     """
     with reported():
-        result = Board(models, trusted, url or "", max_starts).start(name)
-        show(result, as_json, result["path"])
+        with keeping_owner(models):
+            started = Board(models, trusted, url or "", max_starts).start(name)
+        show({"models": started}, as_json, "\n".join(each["path"] for each in started))
 
 
 @model.command()
@@ -223,13 +226,14 @@ def watch(
         terms = Terms(requests=requests, seconds=seconds)
         trials: dict[str, Trial] = {}
         while True:
-            trials = {each: trial for each, trial in board.trials(terms, trials).items() if name in (None, each)}
-            if once and not trials:
-                return
-            for each, trial in trials.items():
-                seen = board.judge(board.slots(each), trial, time.monotonic())
-                if seen["outcome"] != "open":
-                    show(seen, as_json, f"{each}: {seen['outcome']}, for {seen['reason']}")
+            with keeping_owner(models):
+                trials = {each: trial for each, trial in board.trials(terms, trials).items() if name in (None, each)}
+                if once and not trials:
+                    return
+                for each, trial in trials.items():
+                    seen = board.judge(board.slots(each), trial, time.monotonic())
+                    if seen["outcome"] != "open":
+                        show(seen, as_json, f"{each}: {seen['outcome']}, for {seen['reason']}")
             time.sleep(PAUSE)
 
 
@@ -240,7 +244,9 @@ def receive(models: Path, trusted: Path, url: str | None) -> None:
     # nothing but answers may go to standard output, not even what libraries print there
     outgoing = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    if not transfer.receive(Board(models, trusted, url or default_url()), sys.stdin.buffer, outgoing):
+    with keeping_owner(models):
+        done = transfer.receive(Board(models, trusted, url or default_url()), sys.stdin.buffer, outgoing)
+    if not done:
         sys.exit(1)
 
 
@@ -249,7 +255,8 @@ def _order(order: dict[str, Any], to: str | None, models: Path, trusted: Path, u
     if to is not None:
         return ssh.order(to, order)
     board = Board(models, trusted, url or default_url())
-    result: dict[str, Any] = getattr(board, order["op"])(order["name"])
+    with keeping_owner(models):
+        result: dict[str, Any] = getattr(board, order["op"])(order["name"])
     return result
 
 

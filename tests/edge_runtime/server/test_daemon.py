@@ -269,6 +269,43 @@ class TestStreams:
 class TestOperation:
     """Those who run it."""
 
+    def test_slow_down(self, folder: Path) -> None:
+        """An administrator slows the server down; health and metrics show it, refusals say when to come again, also in
+        a batch, and full speed comes back when it is told or when nobody repeats the order.
+        """
+        with Server(folder) as server, server.connect() as wire:
+            for wrong in (
+                {"duty": 0, "for_ms": 1},
+                {"duty": 2, "for_ms": 1},
+                {"duty": 0.5},
+                {"duty": 0.001, "for_ms": 1},
+            ):
+                assert code(wire.ask({"id": 1, "op": "slow_down", **wrong})) == "bad_request"
+            assert request(wire, "health")["slowed"] is None
+            slowed = request(wire, "slow_down", duty=0.01, for_ms=600_000, reason="90 °C")
+            assert (slowed["duty"], slowed["reason"]) == (0.01, "90 °C")
+            assert request(wire, "health")["slowed"]["duty"] == 0.01
+            assert "\nedge_duty 0.01\n" in request(wire, "metrics")
+            # the first is done at once, and its worker rests a hundred times as long
+            assert "result" in wire.ask({"id": 1, "op": "tag", "text": TEXT})
+            refused = wire.ask({"id": 2, "op": "tag", "text": TEXT, "deadline_ms": 1})
+            assert code(refused) == "overloaded"
+            assert refused["error"]["retry_after_ms"] > 0
+            assert "90 °C" in refused["error"]["message"]
+            batch = wire.ask({"id": 3, "op": "batch", "deadline_ms": 1, "requests": [{"op": "tag", "text": TEXT}]})
+            assert batch["result"][0]["error"]["retry_after_ms"] > 0
+            # waits for its worker, and goes on at once when that may
+            wire.send({"id": 4, "op": "tag", "text": TEXT, "deadline_ms": 60_000})
+            wire.send({"id": 5, "op": "slow_down", "duty": 1, "for_ms": 1})
+            replies = {reply["id"]: reply for reply in (wire.receive(), wire.receive())}
+            assert replies[5]["result"] is None
+            assert replies[4]["result"]
+            assert request(wire, "health")["slowed"] is None
+            request(wire, "slow_down", duty=0.5, for_ms=1)
+            while request(wire, "health")["slowed"] is not None:
+                continue
+            assert "\nedge_duty 1.0\n" in request(wire, "metrics")
+
     def test_reload(self, folder: Path) -> None:
         """A new file takes over after a self-test; a bad one is refused and the old one goes on."""
         file = folder / "model.tflite"
@@ -392,6 +429,7 @@ class TestOperation:
         with Server(folder, "--tcp", f"127.0.0.1:{port}"), Wire.tcp(port) as wire:
             assert request(wire, "understand", text=TEXT)["intent"] == "iot_hue_lightoff"
             assert code(wire.ask({"id": 1, "op": "reload"})) == "forbidden"
+            assert code(wire.ask({"id": 1, "op": "slow_down", "duty": 0.5, "for_ms": 1000})) == "forbidden"
         with pytest.raises(RuntimeError, match="--allow-remote"):
             Server(folder, "--tcp", f"0.0.0.0:{port}").start()
         with pytest.raises(RuntimeError, match="--token-file"):
