@@ -15,6 +15,7 @@ import pytest
 from edge_runtime.errors import Overloaded
 from edge_runtime.server.job import Job, Outcome
 from edge_runtime.server.lane import Lane
+from edge_runtime.server.pace import Pace
 
 
 @dataclass(eq=False)
@@ -46,13 +47,16 @@ class World:
         self.now = 0.0
         self._events: list[tuple[float, int, Callable[[], object]]] = []
         self._count = 0
-        self.lane = Lane("model", limit, clock=lambda: self.now)
+        self.pace = Pace(lambda: self.now)
+        self.lane = Lane("model", limit, lambda: self.now, self.pace, self.after)
         self.workers = [Worker(self, seconds) for _ in range(workers)]
         self.lane.workers.extend(cast(Any, self.workers))
         self.served: list[tuple[Any, float]] = []
         """client and latency of what was done"""
         self.refused: list[Any] = []
         self.failed: list[tuple[Any, str]] = []
+        self.hints: list[float | None] = []
+        """seconds after which those that were refused should come again"""
 
     def after(self, seconds: float, event: Callable[[], object]) -> None:
         self._count += 1
@@ -70,7 +74,8 @@ class World:
         job = Job(client, "ask", (), done, characters=40)
         try:
             self.lane.submit(job, patience)
-        except Overloaded:
+        except Overloaded as error:
+            self.hints.append(error.retry_after)
             self.refused.append(client)
             return None
         return job
@@ -210,3 +215,61 @@ def test_idle_lane_owes_nothing() -> None:
     world.run()
     assert world.lane._backlog == 0.0
     assert world.lane._characters == 0
+
+
+def test_a_worker_rests_after_work() -> None:
+    """At a quarter of its time a worker takes four times as long for the next, and the first one does not wait."""
+    world = World(0.1)
+    world.warm_up()
+    world.pace.set(0.25, 1e6, "hot")
+    for _ in range(4):
+        world.ask("client", 10)
+    world.run()
+    assert [round(latency, 3) for _, latency in world.served] == [0.1, 0.5, 0.9, 1.3]
+    assert (world.refused, world.failed) == ([], [])
+
+
+def test_overload_while_slowed_down() -> None:
+    """Slowed down, as much is served as that allows, in time, and the rest is told when to come again."""
+    world = World(0.02, workers=2)
+    world.warm_up()
+    world.pace.set(0.3, 1e6, "hot")
+    source = random.Random(3)
+    capacity = 0.3 * 2 / 0.02
+    begin, length, patience = world.now, 20.0, 1.0
+    at = 0.0
+    while (at := at + source.expovariate(3 * capacity)) < length:
+        world.after(at, partial(world.ask, source.randrange(64), patience))
+    world.run(begin + length)
+    latencies = sorted(latency for _, latency in world.served)
+    assert 0.9 * capacity * length <= len(latencies) <= 1.02 * capacity * length
+    assert latencies[int(0.99 * len(latencies))] <= patience
+    assert len(world.failed) <= 0.02 * len(world.served)
+    assert len(world.refused) > len(world.served)
+    assert all(hint is not None and 0 < hint < 60 for hint in world.hints)
+
+
+def test_a_pace_is_forgotten() -> None:
+    """When nobody repeats it, an order to slow down ends by itself, and what waited goes on at once."""
+    world = World(1.0)
+    world.warm_up()
+    world.pace.set(0.1, 5.0, "hot")
+    for _ in range(3):
+        world.ask("client", 60)
+    world.run()
+    # the worker would rest until second 10
+    assert [round(latency, 3) for _, latency in world.served] == [1.0, 6.0, 7.0]
+    assert not world.pace.slowed
+
+
+def test_what_would_come_too_late_is_refused_while_a_worker_rests() -> None:
+    """A request that could only be begun after its deadline is refused though nothing else waits."""
+    world = World(0.1)
+    world.warm_up()
+    world.pace.set(0.05, 1e6, "hot")
+    world.ask("client", 10)
+    world.run()
+    world.ask("client", 1.0)
+    assert world.refused == ["client"]
+    # 1.9 s of rest and 0.1 s of work, of which 0.8 s may be waited for
+    assert world.hints == [pytest.approx(1.2, abs=0.01)]
