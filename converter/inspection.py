@@ -78,7 +78,8 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         types = Counter(_TYPE_NAMES[t.type] for g in subgraphs for t in g.tensors)
         main = subgraphs[0]
         inputs, outputs = (
-            {text_of(main.tensors[i].name): shape_of(main.tensors[i]) for i in ids} for ids in (main.inputs, main.outputs)
+            {text_of(main.tensors[i].name): shape_of(main.tensors[i]) for i in ids}
+            for ids in (main.inputs, main.outputs)
         )
     except Exception as error:  # the generated reader checks nothing and may fail in any way
         raise FormatError(f"{path} is damaged: its flatbuffer cannot be read ({type(error).__name__})") from error

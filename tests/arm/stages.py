@@ -2,10 +2,10 @@
 
     python -m tests.arm.stages MODEL [--core CORE]… [--length N]… [--by stage|operator|tensor] [--json]
 
-Each operator of the file becomes a model of its own in which it stands once, and one in which it stands several times:
-what a further one adds is what the operator costs, delegate and interpreter not counted. What the whole inference costs
-beyond the sum of these is the row `between operators`: hand-overs between XNNPACK's partitions and TFLite's own kernels,
-and the way in and out through Python.
+Each operator of the file becomes a model of its own in which it stands once, and one in which it stands several
+times: what a further one adds is what the operator costs, delegate and interpreter not counted. What the whole
+inference costs beyond the sum of these is the row `between operators`: hand-overs between XNNPACK's partitions and
+TFLite's own kernels, and the way in and out through Python.
 
 The floor is what the matrix products would cost if nothing but their multiply-accumulate instructions were executed, each
 doing as much as one can: 16 products of int8 where the core has SDOT, else 8 (SMLAL).
@@ -210,7 +210,10 @@ def _costs(userland: Userland, core: str, nodes: list[_Node]) -> dict[tuple[Any,
 
 
 def table(found: Split) -> str:
-    lines = [f"{found.core}, {found.length} tokens", f"{'':40}{'operators':>10}{'instructions':>14}{'share':>8}{'floor':>14}"]
+    lines = [
+        f"{found.core}, {found.length} tokens",
+        f"{'':40}{'operators':>10}{'instructions':>14}{'share':>8}{'floor':>14}",
+    ]
     rows = [*found.parts, Part("all", sum(p.operators for p in found.parts), found.instructions, found.floor)]
     for p in rows:
         floor = f"{p.floor:,}" if p.floor else ""
