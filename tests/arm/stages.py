@@ -7,8 +7,8 @@ times: what a further one adds is what the operator costs, delegate and interpre
 inference costs beyond the sum of these is the row `between operators`: hand-overs between XNNPACK's partitions and
 TFLite's own kernels, and the way in and out through Python.
 
-The floor is what the matrix products would cost if nothing but their multiply-accumulate instructions were executed, each
-doing as much as one can: 16 products of int8 where the core has SDOT, else 8 (SMLAL).
+The floor is what the matrix products would cost if nothing but their multiply-accumulate instructions were executed,
+each doing as much as one can: 16 products of int8 where the core has SDOT, else 8 (SMLAL).
 """
 
 from __future__ import annotations
