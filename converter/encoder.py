@@ -186,7 +186,7 @@ def _add_and_normalise(
     for i, (part, channels) in enumerate(zip(x.parts, x.channels, strict=True)):
         branch = linear_of(graph, f"{name}.output{_tier(i)}", read, output, None, rows=channels)
         weight = x.gamma[channels] * (x.scales[i] / scales[i])
-        residual = graph.channel_affine(f"{name}.residual{_tier(i)}", part, weight, np.zeros(len(channels), np.float32))
+        residual = graph.channel_factors(f"{name}.residual{_tier(i)}", part, weight)
         sums.append(graph.binary(Op.ADD, f"{name}.sum{_tier(i)}", branch, residual))
     return _normalise(graph, name, sums, x.channels, scales, norm, factors)
 
@@ -215,17 +215,17 @@ def _normalise(
             mean = graph.binary(Op.ADD, f"{name}.mean{_tier(i)}", mean, share)
     means = [mean] * len(sums)
     if is_scaled:
-        means[0] = graph.linear(f"{name}.mean.scaled", mean, np.reciprocal(scale)[:, None], np.zeros_like(scale))
+        means[0] = graph.channel_factors(f"{name}.mean.scaled", mean, np.reciprocal(scale))
     centred = [
         graph.binary(Op.SUBTRACT, f"{name}.centred{_tier(i)}", x, m, Rule.SYMMETRIC)
         for i, (x, m) in enumerate(zip(sums, means, strict=True))
     ]
     squared = list(centred)
     if is_scaled:
-        zeros, large = np.zeros_like(scale), np.flatnonzero(scale > LARGEST_SCALE)
+        large = np.flatnonzero(scale > LARGEST_SCALE)
         weight = scale.copy()
         weight[large] = 0
-        squared[0] = graph.channel_affine(f"{name}.centred.unscaled", centred[0], weight, zeros, Rule.SYMMETRIC)
+        squared[0] = graph.channel_factors(f"{name}.centred.unscaled", centred[0], weight, Rule.SYMMETRIC)
         if len(large):
             rows = np.zeros((len(large), len(scale)), np.float32)
             rows[np.arange(len(large)), large] = scale[large]

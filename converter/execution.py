@@ -147,6 +147,7 @@ _EVALUATE: dict[Op, Evaluation] = {
     Op.SUBTRACT: lambda _, a, b: (a - b,),
     Op.MULTIPLY: lambda _, a, b: (a * b,),
     Op.CHANNEL_AFFINE: lambda _, x, weight, bias: (x * weight + bias,),
+    Op.CHANNEL_FACTORS: lambda _, x, factors: (x * factors,),
     Op.MEAN: _mean,
     Op.INVERSE_DEVIATION: _inverse_deviation,
     Op.MATMUL: lambda _, a, b: _single(exact.product(a, b)),

@@ -60,7 +60,7 @@ OPTIONS = {
 TYPES = {"int8": schema.TensorType.INT8, "int32": schema.TensorType.INT32}
 
 
-class _Buffer(schema.BufferT):  # type: ignore[misc]
+class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
     """A buffer whose data is aligned as the schema's `force_align` wants, which the generated Python code leaves
     out.
     """
@@ -95,7 +95,7 @@ def rewrite(content: bytes, change: Callable[[Any], None]) -> bytes:
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
     change(model)
     for place, given in enumerate(model.buffers):
-        model.buffers[place] = _Buffer()
+        model.buffers[place] = AlignedBuffer()
         model.buffers[place].data = given.data
     return _packed(model)
 
@@ -105,7 +105,7 @@ class _Writer:
         self.model = schema.ModelT()
         self.model.version = 3
         self.model.description = description
-        self.model.buffers = [_Buffer()]
+        self.model.buffers = [AlignedBuffer()]
         self.model.operatorCodes = []
         self._codes: dict[str, int] = {}
         self._tensors: dict[IntegerTensor, int] = {}
@@ -154,7 +154,7 @@ class _Writer:
         key = None if tensor.quantisation is not None else (tensor.dtype, tensor.data.tobytes())
         if key in self._data:
             return self._data[key]
-        buffer = _Buffer()
+        buffer = AlignedBuffer()
         buffer.data = np.ascontiguousarray(tensor.data)
         self.model.buffers.append(buffer)
         if key is not None:

@@ -74,11 +74,12 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     try:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer, 0))
         subgraphs = list(model.subgraphs)
-        operators = [(_code(model, o), g, o) for g in subgraphs for o in g.operators]
+        operators = [(operator_name(model, o), g, o) for g in subgraphs for o in g.operators]
         types = Counter(_TYPE_NAMES[t.type] for g in subgraphs for t in g.tensors)
         main = subgraphs[0]
         inputs, outputs = (
-            {_text(main.tensors[i].name): _shape(main.tensors[i]) for i in ids} for ids in (main.inputs, main.outputs)
+            {text_of(main.tensors[i].name): shape_of(main.tensors[i]) for i in ids}
+            for ids in (main.inputs, main.outputs)
         )
     except Exception as error:  # the generated reader checks nothing and may fail in any way
         raise FormatError(f"{path} is damaged: its flatbuffer cannot be read ({type(error).__name__})") from error
@@ -96,7 +97,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         inputs=inputs,
         outputs=outputs,
         multiply_accumulates={
-            str(length): sum(_multiply_accumulates(name, g, o, length) for name, g, o in operators)
+            str(length): sum(multiply_accumulates(name, g, o, length) for name, g, o in operators)
             for length in COST_LENGTHS
         },
         delegation=_delegation(path),
@@ -104,36 +105,36 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
     )
 
 
-def _code(model: Any, operator: Any) -> str:
+def operator_name(model: Any, operator: Any) -> str:
     code = model.operatorCodes[operator.opcodeIndex]
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
     if builtin == schema.BuiltinOperator.CUSTOM:
-        return f"CUSTOM {_text(code.customCode)}"
+        return f"CUSTOM {text_of(code.customCode)}"
     return str(_OPERATOR_NAMES[builtin])
 
 
-def _text(value: bytes | str | None) -> str:
+def text_of(value: bytes | str | None) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value or ""
 
 
-def _shape(tensor: Any) -> list[int]:
+def shape_of(tensor: Any) -> list[int]:
     shape = tensor.shapeSignature if tensor.shapeSignature is not None else tensor.shape
     return [] if shape is None else [int(d) for d in shape]
 
 
-def _multiply_accumulates(name: str, subgraph: Any, operator: Any, length: int) -> int:
+def multiply_accumulates(name: str, subgraph: Any, operator: Any, length: int) -> int:
     def size(index: int) -> int:
         total = 1
-        for d in _shape(subgraph.tensors[index]):
+        for d in shape_of(subgraph.tensors[index]):
             total *= length if d < 0 else d
         return total
 
     if name == "FULLY_CONNECTED":
-        return size(operator.outputs[0]) * _shape(subgraph.tensors[operator.inputs[1]])[-1]
+        return size(operator.outputs[0]) * shape_of(subgraph.tensors[operator.inputs[1]])[-1]
     if name == "DEPTHWISE_CONV_2D":
         return size(operator.outputs[0])
     if name == "BATCH_MATMUL":
-        last = _shape(subgraph.tensors[operator.inputs[0]])[-1]
+        last = shape_of(subgraph.tensors[operator.inputs[0]])[-1]
         return size(operator.outputs[0]) * (length if last < 0 else last)
     return 0
 

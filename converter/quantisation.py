@@ -130,6 +130,9 @@ class _Lowering:
             return Quantisation(np.array([1 / 128], np.float32), 0)
         if key.rule is Rule.NOT_POSITIVE:
             return Quantisation(self.scale(self._minuend[key]).scale, HIGHEST)
+        if key.rule is Rule.FACTORS:
+            largest = float(np.abs(np.asarray(key.constant)).max(initial=0.0))
+            return symmetric(-largest, largest)
         r = self.ranges.get(key)
         if r is None or not (math.isfinite(r.low) and math.isfinite(r.high)):
             raise QuantisationError(f"{key.name} has no finite range: is the checkpoint damaged?")
@@ -269,6 +272,7 @@ _LOWER: dict[Op, Callable[[_Lowering, Operator], None]] = {
     Op.SUBTRACT: _plain("SUB"),
     Op.MULTIPLY: _plain("MUL"),
     Op.CHANNEL_AFFINE: _channel_affine,
+    Op.CHANNEL_FACTORS: _plain("MUL"),
     Op.MEAN: _with_indices("MEAN", lambda o: (int(o.attributes["axis"] or 0),), keepDims=True),  # type: ignore[arg-type]
     Op.INVERSE_DEVIATION: _inverse_deviation,
     Op.MATMUL: _plain("BATCH_MATMUL", adjY=True),

@@ -72,6 +72,7 @@ class RowNormaliser:
         steps = IntegerTensor("softmax.steps", (1,), "int32", None, np.array([STEPS], np.int32))
         self._length = IntegerTensor("softmax.length.steps", (1, 1, 1), "int32")
         emit("MUL", [length, steps], [self._length])
+        self._lengths: dict[tuple[int, ...], IntegerTensor] = {}
         self._divisor, power, rest = tables(longest)
         self._power, self._rest = _table("power", power, POWER_OF_TWO), _table("rest", rest, SHARE)
 
@@ -82,7 +83,7 @@ class RowNormaliser:
         sums = IntegerTensor(f"{power.name}.elu.sum", power.shape, "int32")
         emit("BATCH_MATMUL", [elu, self._ones], [sums], adjY=True)
         index = IntegerTensor(f"{power.name}.sum", power.shape, "int32")
-        emit("ADD", [sums, self._length], [index])
+        emit("ADD", [sums, self._length_of_each(emit, sums.shape)], [index])
         if self._divisor > 1:
             divisor = IntegerTensor(f"{power.name}.divisor", (1,), "int32", None, np.array([self._divisor], np.int32))
             thinned = IntegerTensor(f"{power.name}.index", power.shape, "int32")
@@ -90,6 +91,23 @@ class RowNormaliser:
             index = thinned
         emit("GATHER", [self._power, index], [power])
         emit("GATHER", [self._rest, index], [rest])
+
+    def _length_of_each(self, emit: Emit, shape: tuple[int, ...]) -> IntegerTensor:
+        """The length, once for each row, for all layers together: TFLite's kernels spread a number over a tensor at
+        seventy instructions an element, and add two tensors of one shape at three.
+        """
+        if shape not in self._lengths:
+            rows, column = shape[0], np.array([1, -1, 1], np.int32)
+            ones = IntegerTensor("softmax.ones.column", (1, -1, 1), "int8", self._ones.quantisation)
+            column_shape = IntegerTensor("softmax.ones.column.shape", (3,), "int32", None, column)
+            emit("RESHAPE", [self._ones, column_shape], [ones])
+            nothing = np.zeros((rows, 1, 1), np.int8)
+            zero = IntegerTensor("softmax.zero.rows", nothing.shape, "int8", self._ones.quantisation, nothing)
+            zeros = IntegerTensor("softmax.zeros.rows", shape, "int32")
+            emit("BATCH_MATMUL", [ones, zero], [zeros], adjY=True)
+            self._lengths[shape] = IntegerTensor("softmax.lengths", shape, "int32")
+            emit("ADD", [zeros, self._length], [self._lengths[shape]])
+        return self._lengths[shape]
 
 
 def _table(name: str, values: NDArray[np.float32], q: Quantisation) -> IntegerTensor:

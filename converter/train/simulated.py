@@ -109,7 +109,7 @@ class _Run:
             return real
         if tensor.rule is Rule.TABLE:
             return real
-        rows = real.reshape(len(real), -1)
+        rows = real.reshape(1 if tensor.rule is Rule.FACTORS else len(real), -1)
         scale = (rows.detach().abs().amax(dim=1, keepdim=True) / HIGHEST).clamp_min(SMALLEST_SCALE)
         return _straight_through(rows, (rows.detach() / scale).round() * scale).reshape(real.shape)
 
@@ -191,6 +191,7 @@ _EVALUATE: dict[Op, Callable[..., Results]] = {
     Op.SUBTRACT: lambda _, __, a, b: (a - b,),
     Op.MULTIPLY: lambda _, __, a, b: (a * b,),
     Op.CHANNEL_AFFINE: lambda _, __, x, weight, bias: (x * weight + bias,),
+    Op.CHANNEL_FACTORS: lambda _, __, x, factors: (x * factors,),
     Op.MEAN: _mean,
     Op.INVERSE_DEVIATION: _inverse_deviation,
     Op.MATMUL: lambda _, __, a, b: (a @ b.transpose(-1, -2),),

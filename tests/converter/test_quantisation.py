@@ -142,3 +142,20 @@ def test_tiny_terms_stay_with_xnnpack(tmp_path: Path) -> None:
     delegation = inspect(tmp_path / "sum.tflite").delegation
     assert delegation is not None
     assert "SUB" not in delegation.undelegated
+
+
+@pytest.mark.parametrize("kernels", KERNELS, ids=["xnnpack", "builtin"])
+@pytest.mark.parametrize("width", [WIDTH, 1], ids=["a channel each", "one for all"])
+def test_channel_factors(kernels: OpResolverType, width: int) -> None:
+    """Factors from 1/128 to 1 on one scale leave each result within a step and a half of int8."""
+    generator = np.random.default_rng(0)
+    table = generator.uniform(-1, 1, (64, width)).astype(np.float32)
+    factors = np.geomspace(1 / 128, 1, WIDTH, dtype=np.float32) * generator.choice([-1, 1], WIDTH)
+    graph = Graph()
+    rows = graph.gather("rows", table, graph.reshape("ids.column", graph.input("ids"), (1, S, 1)))
+    graph.outputs.append(graph.channel_factors("scaled", rows, factors.astype(np.float32)))
+    ids = list(range(64))
+    expected = execute(graph, {"ids": np.array([ids], np.int32)})["scaled"]
+    got = run(graph, {"rows": Range(-1, 1), "rows.table": Range(-1, 1), "scaled": Range(-1, 1)}, ids, kernels)
+    assert got.shape == (1, 64, 1, WIDTH)
+    assert np.abs(got - expected).max() <= 1.5 * 2 / 255

@@ -1,0 +1,77 @@
+"""The budget of instructions: what fails it, and that it covers what it promises."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.arm import budget
+from tests.arm.count import CORES, LENGTHS, Count
+
+ALLOWED: budget.Instructions = {"small": {"cortex-a72": {"16": 1_000_000}}}
+MODELS = (*budget.BUNDLED, "squeezebert-base")
+
+
+@pytest.mark.parametrize(("found", "over"), [(1_010_000, False), (1_010_001, True), (500_000, False)])
+def test_over_one_per_cent_fails_with_both_numbers(found: int, over: bool) -> None:
+    """A count is over the budget from 1 % more on, and its line names what was found and what is allowed."""
+    (row,) = budget.compare(ALLOWED, "small", "cortex-a72", {16: found})
+    assert row.is_over is over
+    assert f"{found:,}" in str(row)
+    assert "1,000,000" in str(row)
+    assert ("OVER" in str(row)) is over
+
+
+def test_what_has_no_budget_fails() -> None:
+    """A model, core or length that the budget does not name fails until it does."""
+    rows = [
+        *budget.compare(ALLOWED, "small", "cortex-a72", {32: 1}),
+        *budget.compare(ALLOWED, "small", "cortex-a76", {16: 1}),
+        *budget.compare(ALLOWED, "other", "cortex-a72", {16: 1}),
+    ]
+    assert all(row.is_over for row in rows)
+
+
+@pytest.mark.parametrize(("instructions", "status"), [(1_005_000, 0), (1_020_000, 1)])
+def test_command(
+    instructions: int,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The command's exit status is 1 when a count is over the budget; --update makes the same count pass."""
+    (tmp_path / "run").touch()
+    path = tmp_path / "budget.json"
+    path.write_text(json.dumps(ALLOWED))
+    arguments = ["budget", "small=file", "--core", "cortex-a72", "--length", "16", "--userland", str(tmp_path)]
+    monkeypatch.setattr(budget, "BUDGET", path)
+    monkeypatch.setattr(budget, "read", lambda: json.loads(path.read_text()))
+    monkeypatch.setattr(budget, "count", lambda *_: [Count("cortex-a72", "litert", 16, instructions)])
+    monkeypatch.setattr("sys.argv", arguments)
+    assert budget.main() == status
+    assert f"{instructions:,}" in capsys.readouterr().out
+    monkeypatch.setattr("sys.argv", [*arguments, "--update"])
+    assert budget.main() == 0
+    monkeypatch.setattr("sys.argv", arguments)
+    assert budget.main() == 0
+
+
+def test_update_keeps_the_rest() -> None:
+    """New numbers take the place of old ones, and what was not measured stays."""
+    rows = budget.compare(ALLOWED, "small", "cortex-a72", {128: 9, 16: 5})
+    rows += budget.compare(ALLOWED, "another", "cortex-a53", {16: 7})
+    expected = {"another": {"cortex-a53": {"16": 7}}, "small": {"cortex-a72": {"16": 5, "128": 9}}}
+    assert json.dumps(budget.updated(ALLOWED, rows)) == json.dumps(expected)
+
+
+def test_budget_covers_the_matrix() -> None:
+    """Every bundled model and SqueezeBERT-base has a budget on each core at each length."""
+    allowed = budget.read()
+    assert set(allowed) == set(MODELS)
+    for model in MODELS:
+        assert {core: set(lengths) for core, lengths in allowed[model].items()} == {
+            core: {str(length) for length in LENGTHS} for core in CORES
+        }
