@@ -15,6 +15,7 @@ from edge_runtime.errors import EdgeError
 from firmware_hooks.errors import HookError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
+    "image": ("firmware_hooks.image.command", "Build an image for a card."),
     "key": ("firmware_hooks.flash.key", "Keys that models are signed with."),
     "model": ("firmware_hooks.flash.model", "Put models on a board, and take them back."),
 }
