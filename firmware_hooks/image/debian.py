@@ -1,4 +1,4 @@
-"""Debian's packages for the board: resolved and fetched by an apt of its own, unpacked without their maintainer scripts."""
+"""Debian's packages for the board: resolved and fetched by an apt of its own, unpacked without maintainer scripts."""
 
 from __future__ import annotations
 
@@ -131,6 +131,14 @@ class Repository:
         return tools.run([tool, "-c", self._configuration, *arguments], folder=folder)
 
 
+def merge(root: Path) -> None:
+    """Make /bin, /sbin and /lib links into /usr."""
+    for name in MERGED:
+        (root / "usr" / name).mkdir(parents=True, exist_ok=True)
+        if not (root / name).is_symlink():
+            (root / name).symlink_to(f"usr/{name}")
+
+
 def unpack(package: Path, root: Path, leave: Sequence[str] = (), only: Sequence[str] = ()) -> None:
     """Unpack a package into a folder, with /bin, /sbin and /lib merged into /usr.
 
@@ -140,10 +148,7 @@ def unpack(package: Path, root: Path, leave: Sequence[str] = (), only: Sequence[
         leave: patterns of paths, as tar's --exclude takes them, that are left out.
         only: paths or patterns that alone are unpacked; all if empty.
     """
-    for name in MERGED:
-        (root / "usr" / name).mkdir(parents=True, exist_ok=True)
-        if not (root / name).is_symlink():
-            (root / name).symlink_to(f"usr/{name}")
+    merge(root)
     command = ["tar", "-x", "--keep-directory-symlink", "--no-same-owner", "-C", str(root)]
     command += [f"--exclude={pattern}" for pattern in leave]
     if only:

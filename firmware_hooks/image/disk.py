@@ -1,4 +1,4 @@
-"""File systems and the partition table: two folders in, for booting and for the root file system, a card's image out."""
+"""File systems and the partition table: folders for booting and for the root file system in, a card's image out."""
 
 from __future__ import annotations
 

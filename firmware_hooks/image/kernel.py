@@ -75,8 +75,9 @@ def initramfs(kernel: Kernel, patterns: Iterable[str], busybox: Path, work: Path
         kernel: whose modules.
         patterns: of modules.
         busybox: a static one for the board.
-        work: an empty folder.
+        work: a folder to lay them out in.
     """
+    debian.merge(work)
     modules = install(kernel, patterns, work)
     archive = Archive()
     for name in ("bin", "dev", "lib", "proc", "root", "sys"):

@@ -165,5 +165,7 @@ def normalise(root: Path) -> None:
 
 def _link(link: Path, target: str) -> None:
     link.parent.mkdir(parents=True, exist_ok=True)
+    if link.is_dir() and not link.is_symlink():
+        link.rmdir()
     link.unlink(missing_ok=True)
     link.symlink_to(target)
