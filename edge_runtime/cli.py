@@ -83,6 +83,12 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
     help=f"A bundled model's name, or a .tflite file; may be given several times.  [default: {DEFAULT_MODEL}]",
 )
 @click.option(
+    "--slots",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Serve what `edge-flash model push` put there, after those named by --model.",
+)
+@click.option(
     "--socket", "unix", type=click.Path(path_type=Path), metavar="PATH", help="Unix socket to listen at; the default."
 )
 @click.option("--socket-mode", "mode", default="660", show_default=True, metavar="OCTAL", help="Of the Unix socket.")
@@ -119,14 +125,21 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
     "--log-level", default="info", show_default=True, type=click.Choice(["debug", "info", "warning", "error"])
 )
 @click.option("--log-format", default="text", show_default=True, type=click.Choice(["text", "json"]))
-def serve(models: tuple[str, ...], log_level: str, log_format: Literal["text", "json"], **given: Any) -> None:
+def serve(
+    models: tuple[str, ...],
+    slots: Path | None,
+    log_level: str,
+    log_format: Literal["text", "json"],
+    **given: Any,
+) -> None:
     """Answer requests on local sockets and serial ports, day and night (docs/protocol.md, docs/serial.md)."""
     from edge_runtime.commands import serve as command
     from edge_runtime.server import daemon, logs
 
     with reported():
         logs.configure(log_level, log_format)
-        daemon.run(command.options(models=models or (DEFAULT_MODEL,), **given))
+        every = (*models, *(() if slots is None else command.in_slots(slots, models)))
+        daemon.run(command.options(models=every or (DEFAULT_MODEL,), **given))
 
 
 @commands.command()

@@ -68,7 +68,7 @@ def imports(package: str) -> Iterator[tuple[Path, str]]:
     [
         ("edge_runtime", BOARD),
         ("converter", {"edge_runtime"} | WORKSTATION | SCORING | TRAINING),
-        ("firmware_hooks", {"edge_runtime"} | BOARD | SIGNING),
+        ("firmware_hooks", {"edge_runtime", "boards"} | BOARD | SIGNING),
         ("boards", {"edge_runtime"} | BOARD),
     ],
 )

@@ -14,6 +14,8 @@ from edge_runtime.server.worker import Settings
 from edge_runtime.tuning import MAX_CORES, cores_for
 
 SOCKET_NAME = "edge.sock"
+SLOT = "*/current/model.tflite"
+"""where `firmware_hooks.slots` keeps a model that is active"""
 
 
 def options(
@@ -73,6 +75,15 @@ def options(
         metrics=metrics,
         serial=tuple(serial),
     )
+
+
+def in_slots(folder: Path, named: Sequence[str]) -> list[str]:
+    """The models in a folder of slots (docs/slots.md), by name, but for those that were named already.
+
+    They are the links that are followed at each reload: NAME/current/model.tflite.
+    """
+    known = {_absolute(model) for model in named}
+    return [str(path) for path in sorted(folder.glob(SLOT)) if _absolute(str(path)) not in known]
 
 
 def default_socket() -> Path:

@@ -87,11 +87,18 @@ class Board:
         slots = self.the(name)
         return {"changed": slots.confirm(), **_active(slots)}
 
-    def start(self, name: str | None) -> dict[str, Any]:
-        """Before the server is started."""
-        slots = self.the(name)
-        slots.start()
-        return {**_active(slots), "path": str(slots.current)}
+    def start(self, name: str | None) -> list[dict[str, Any]]:
+        """Before the server is started: all models, or one.
+
+        Slots that never held a model, for the first push was cut off, are passed over.
+        """
+        found = []
+        for each in [self.the(name)] if name is not None else map(self.slots, self.names()):
+            if name is None and not each.begun:
+                continue
+            each.start()
+            found.append({**_active(each), "path": str(each.current)})
+        return found
 
     def status(self, name: str | None) -> dict[str, Any]:
         """How all models do, or one."""

@@ -189,11 +189,12 @@ def switch(to: str | None, name: str | None, models: Path, trusted: Path, url: s
 def start(name: str | None, max_starts: int, models: Path, trusted: Path, url: str | None, as_json: bool) -> None:
     """Before each start of the server: verify the active model, mend what a power cut left, count a trial's starts.
 
-    For ExecStartPre= of the server's unit. Prints the path to give to `edge-runtime serve --model`.
+    For ExecStartPre= of the server's unit. All models, if none is named. Prints the paths that `edge-runtime serve
+    --model` takes, and that `--slots` finds by itself.
     """
     with reported():
-        result = Board(models, trusted, url or "", max_starts).start(name)
-        show(result, as_json, result["path"])
+        started = Board(models, trusted, url or "", max_starts).start(name)
+        show({"models": started}, as_json, "\n".join(each["path"] for each in started))
 
 
 @model.command()

@@ -79,7 +79,7 @@ def build(
             made = Path(scratch) / "release"
             packages.write(made / "packages", packages.own())
             for pin in pins:
-                packages.write(made / "packages", packages.unpack(pin.name, found[pin.name]))
+                packages.write(made / "packages", packages.unpack(pin, found[pin.name]))
             packages.write(made / "bin", _launchers(target))
             names = _slots(into, models, key, trusted)
             _link_models(made, names)

@@ -6,7 +6,6 @@ and it stays valid however the tree is copied. Made by the Python of the very mi
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -49,7 +48,13 @@ def compile_all(folder: Path, python: str) -> bool:
 
 
 def interpreter(python: str) -> str | None:
-    """A Python of that minor version on this machine."""
+    """A Python of that minor version on this machine that runs."""
     if sys.version_info[:2] == tuple(map(int, python.split("."))):
         return sys.executable
-    return shutil.which(f"python{python}")
+    code = "import sys; print(*sys.version_info[:2], sep='.'); print(sys.executable)"
+    try:
+        done = subprocess.run([f"python{python}", "-I", "-c", code], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    version, _, path = done.stdout.strip().partition("\n")
+    return path if done.returncode == 0 and version == python else None

@@ -9,15 +9,17 @@ from collections.abc import Iterator, Mapping
 from importlib import util
 from pathlib import Path, PurePosixPath
 
+from edge_runtime import __version__
 from firmware_hooks.errors import HookError
 from firmware_hooks.payload import elf, pruning
+from firmware_hooks.payload.pins import Pin
 
 OWN = ("boards", "edge_runtime", "firmware_hooks")
 """what runs on a device; each is looked for where this Python would import it from"""
 DISTRIBUTION = "squeezebert-edge"
 
 
-def unpack(distribution: str, wheel: Path) -> dict[str, bytes]:
+def unpack(pin: Pin, wheel: Path) -> dict[str, bytes]:
     """What of a wheel goes onto a device → path, content.
 
     Raises:
@@ -30,7 +32,7 @@ def unpack(distribution: str, wheel: Path) -> dict[str, bytes]:
                 path = PurePosixPath(entry.filename)
                 if path.is_absolute() or ".." in path.parts:
                     raise HookError(f"{wheel} holds {entry.filename!r}, which leads out of it")
-                if entry.is_dir() or pruning.reason(distribution, str(path)) is not None:
+                if entry.is_dir() or pruning.reason(pin.name, pin.version, str(path)) is not None:
                     continue
                 found[str(path)] = elf.trimmed(archive.read(entry))
             return found
@@ -47,7 +49,7 @@ def own() -> dict[str, bytes]:
     found = {}
     for package in OWN:
         for path, file in _files(_folder(package), package):
-            if pruning.reason(DISTRIBUTION, path) is None:
+            if pruning.reason(DISTRIBUTION, __version__, path) is None:
                 found[path] = file.read_bytes()
     return found
 

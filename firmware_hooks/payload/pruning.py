@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -17,22 +16,18 @@ def _rules() -> dict[str, dict[str, str]]:
         return tomllib.load(file)
 
 
-def reason(distribution: str, path: str) -> str | None:
+def reason(distribution: str, version: str, path: str) -> str | None:
     """Why a file is left out; None if it is not.
 
     Args:
         distribution: whose file it is.
+        version: of the distribution.
         path: from the folder of packages on.
     """
     rules = _rules()
-    for group in (EVERY, distribution):
+    for group in (EVERY, distribution, f"{distribution}-{version.partition('.')[0]}"):
         for pattern, why in rules.get(group, {}).items():
             # a leading slash, so that */tests/* meets a folder at the top too
             if fnmatchcase(path, pattern) or fnmatchcase(f"/{path}", pattern):
                 return why
     return None
-
-
-def keeps(distribution: str) -> Callable[[str], bool]:
-    """Whether a path of a distribution goes onto a device."""
-    return lambda path: reason(distribution, path) is None

@@ -83,8 +83,9 @@ def read(folder: Path) -> Release:
     """
     try:
         values: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
-        if values.pop("format") != FORMAT:
-            raise ValueError("another format")
-        return Release(**values)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise HookError(f"{folder} holds no release that can be read: {error}") from None
+        if values.pop("format") == FORMAT:
+            return Release(**values)
+        error: Exception = ValueError("it has another format")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as caught:
+        error = caught
+    raise HookError(f"{folder} holds no release that can be read: {error}")

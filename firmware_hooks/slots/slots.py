@@ -71,6 +71,12 @@ class Slots:
     def model(self, slot: str) -> Path:
         return self.folder / slot / MODEL
 
+    @property
+    def begun(self) -> bool:
+        """Whether a model was ever active here, as far as can be told: where the record is lost, by what lies there."""
+        record = records.read(self.folder)
+        return bool(record.active) if record else any(self.model(name).exists() for name in records.SLOTS)
+
     def record(self) -> Record:
         """How things stand, as far as it is written down."""
         return records.read(self.folder) or Record()

@@ -97,7 +97,7 @@ def test_sign_push_roll_back(board: Path, releases: Releases, monkeypatch: pytes
     assert said("model", "confirm")["state"] == "good"
     pushed = said("model", "push", models[2], "--key", board / "release", "--version", 2)
     assert (pushed["version"], pushed["state"]) == (2, "trial")
-    assert Path(said("model", "start")["path"]).read_bytes() == models[2].read_bytes()
+    assert Path(said("model", "start")["models"][0]["path"]).read_bytes() == models[2].read_bytes()
     shown = said("model", "status")["models"][0]
     assert (shown["name"], shown["active"], shown["floor"]) == (NAME, "b", 1)
     assert {name: (slot["state"], slot["key"], slot["wrong"]) for name, slot in shown["slots"].items()} == {
@@ -106,7 +106,7 @@ def test_sign_push_roll_back(board: Path, releases: Releases, monkeypatch: pytes
     }
     assert "version 2  trial, started 1 times" in run("model", "status").stdout
     assert said("model", "rollback")["version"] == 1
-    assert Path(said("model", "start")["path"]).read_bytes() == models[1].read_bytes()
+    assert Path(said("model", "start")["models"][0]["path"]).read_bytes() == models[1].read_bytes()
     monkeypatch.setenv("EDGE_FLASH_PASSPHRASE", "wrong")
     assert "cannot be used" in refused("model", "sign", models[1], "--key", board / "release", "--version", 1)
 
