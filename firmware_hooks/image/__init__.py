@@ -5,8 +5,8 @@
     root/ (files of this folder) ────┘                                  ├─▶ partitions ──▶ FILE.img
     boards.toml ──▶ kernel, modules ──▶ initramfs, firmware ──▶ FAT ────┘
 
-Nothing of the board's architecture is run: packages are unpacked, and what their maintainer scripts would do is done here.
-No root rights are needed, nothing is mounted.
+Nothing of the board's architecture is run: packages are unpacked, and what their maintainer scripts would do is done
+here. No root rights are needed, nothing is mounted.
 """
 
 from firmware_hooks.image.build import Built, Recipe, build

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from firmware_hooks import payload
+from firmware_hooks import payload, system
 from firmware_hooks.errors import HookError
 from firmware_hooks.image import disk, firmware, kernel, recipes, root, tools, units
 from firmware_hooks.image.debian import Package, Repository
@@ -18,8 +18,8 @@ from firmware_hooks.image.debian import Package, Repository
 MODELS = Path("var/lib/edge-runtime/models")
 FACTORY = Path("usr/share/edge-runtime/models")
 DESCRIPTION = Path("usr/share/edge-runtime/image.json")
-ARGUMENTS = ("ro", "quiet", "loglevel=4", "panic=10", "systemd.show_status=no")
-"""for the kernel; after a panic the board starts again"""
+ARGUMENTS = ("ro", "quiet", "loglevel=4", "panic=10", "systemd.show_status=no", "fsck.repair=yes")
+"""for the kernel: after a panic the board starts again, and a file system is mended without anybody being asked"""
 OWN_UNITS = ("edge-data-partition.service", "edge-factory-models.service")
 
 
@@ -37,7 +37,7 @@ class Recipe:
     ssh_keys: Sequence[Path] = ()
     """whose holders may push models over the network; without any, the board has no network"""
     serial: str = ""
-    """port for microcontrollers; the board's usual one if empty"""
+    """URL of a port for microcontrollers, as `edge-runtime serve --serial` takes it; the board's usual one if empty"""
     console: bool = False
     """a root shell on the console"""
     hostname: str = "edge"
@@ -106,8 +106,11 @@ def _build(recipe: Recipe, family: recipes.Family, wanted: recipes.Packages, wor
     root.lay(tree, packages, wanted.leave)
     sizes = {"Debian": _occupied(tree) - release.size - _occupied(tree / FACTORY)}
     kernel.install(linux, [*family.early, *family.root], tree)
+    link = recipe.serial or family.link
+    for each in system.files(recipe.board, serial=[link] if link else []):
+        each.write(tree)
     root.settle(tree, identity, moment, recipe.hostname)
-    for unit in [*OWN_UNITS, *units.installable(tree, "edge-runtime*.*"), *(["edge-console.service"] * recipe.console)]:
+    for unit in [*OWN_UNITS, *(["edge-console.service"] * recipe.console)]:
         units.enable(tree, unit)
     if recipe.ssh_keys:
         root.let_in(tree, "\n".join(key.read_text(encoding="utf-8") for key in recipe.ssh_keys))

@@ -19,7 +19,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--key", type=_FILE, help="Private key to sign the models with.")
 @click.option("--trust", "trusted", multiple=True, type=_FILE, help="Public key whose models the board takes.")
 @click.option("--ssh-key", "ssh_keys", multiple=True, type=_FILE, help="Public ssh key that may push models.")
-@click.option("--serial", metavar="DEVICE", default="", help="Port for microcontrollers.  [default: the board's]")
+@click.option("--serial", metavar="URL", default="", help="Port for microcontrollers.  [default: the board's, if any]")
 @click.option("--root-console", is_flag=True, help="A root shell on the console, for anyone who reaches it.")
 @click.option("--hostname", default="edge", show_default=True, metavar="NAME")
 @click.option(

@@ -34,7 +34,7 @@ class Family:
     firmware: str
     """what reads the boot partition: efi or raspberry-pi"""
     link: str
-    """the serial port for microcontrollers"""
+    """URL of the serial port for microcontrollers, if all of them have it"""
     arguments: list[str]
     """for the kernel"""
     early: list[str]

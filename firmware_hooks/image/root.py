@@ -17,10 +17,12 @@ HERE = Path(__file__).parent
 PYTHON = (3, 11)
 """Debian 12's"""
 USER = "edge-runtime"
+PROGRAMS = Path("usr/lib/edge-runtime")
+"""the image's own; a wheel need not have kept that they can be executed"""
 
 EMPTY = (
-    "data", "dev", "mnt", "proc", "root", "run", "sys", "tmp", "var/cache", "var/lib/systemd", "var/lib/edge-runtime",
-    "var/lib/dpkg", "var/log", "var/spool", "var/tmp",
+    "data", "dev", "mnt", "proc", "root", "run", "srv", "sys", "tmp", "var/cache/private", "var/lib/dpkg",
+    "var/lib/edge-runtime", "var/lib/private", "var/lib/systemd", "var/log", "var/spool", "var/tmp",
 )  # fmt: skip
 """folders that others are mounted on, or that services look for"""
 LINKS = {
@@ -61,7 +63,7 @@ TEMPORARY = {
 FSTAB = """\
 # Nothing writes to the root file system. The data partition is made at the first start, of the rest of the card.
 /dev/disk/by-partuuid/{identity}-03 /data ext4 noatime,nosuid,nodev,noexec,errors=remount-ro,x-systemd.makefs,nofail 0 2
-/data/edge-runtime /var/lib/edge-runtime none bind,nofail,x-systemd.requires=data.mount 0 0
+/data/edge-runtime /var/lib/edge-runtime none bind,nofail,x-systemd.before=systemd-tmpfiles-setup.service 0 0
 """
 AUTHORIZED = 'restrict,command="/usr/local/bin/edge-flash model receive" {key}\n'
 
@@ -116,7 +118,7 @@ def let_in(root: Path, keys: str) -> None:
     lines = [line.strip() for line in keys.splitlines() if line.strip() and not line.startswith("#")]
     if not lines or not all(line.split()[0].startswith(("ssh-", "ecdsa-", "sk-")) for line in lines):
         raise HookError("what was given as an ssh key is not the public part of one, such as id_ed25519.pub")
-    home = Path("usr/lib/edge-runtime/ssh")
+    home = Path("usr/share/edge-runtime/ssh")
     (root / home / ".ssh").mkdir(parents=True)
     (root / home / ".ssh/authorized_keys").write_text("".join(AUTHORIZED.format(key=line) for line in lines))
     passwd = root / "etc/passwd"
@@ -155,11 +157,12 @@ def compile_all(root: Path, folders: Sequence[Path]) -> None:
 
 def normalise(root: Path) -> None:
     """Give everything the mode of its kind: neither this machine's umask nor set-user-ID bits get through."""
-    private = {root / "etc/shadow": 0o600, root / "root": 0o700, root / "tmp": 0o1777, root / "var/tmp": 0o1777}
+    private = {root / "etc/shadow": 0o600, root / "tmp": 0o1777, root / "var/tmp": 0o1777}
+    private |= dict.fromkeys((root / "root", root / "var/cache/private", root / "var/lib/private"), 0o700)
     for path in root.rglob("*"):
         if path.is_symlink():
             continue
-        usual = 0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644
+        usual = 0o755 if path.is_dir() or path.stat().st_mode & 0o100 or path.parent == root / PROGRAMS else 0o644
         path.chmod(private.get(path, usual))
 
 

@@ -32,11 +32,6 @@ def enable(root: Path, name: str) -> None:
         raise HookError(f"{name} has no [Install] section")
 
 
-def installable(root: Path, pattern: str) -> list[str]:
-    """Units whose name matches a pattern and that can be enabled."""
-    return sorted(unit.name for unit in (root / UNITS).glob(pattern) if unit.is_file() and _install(unit))
-
-
 def mask(root: Path, name: str) -> None:
     """Keep a unit from ever being started."""
     _link(root / ENABLED / name, "/dev/null")

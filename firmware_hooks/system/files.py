@@ -115,7 +115,9 @@ def serial_files(ports: Sequence[str]) -> list[File]:
 def _classes(port: str) -> tuple[str, ...]:
     """The drivers whose devices a port may be."""
     if not re.fullmatch(r"[\x21-\x7e]+", port) or set(port) & set("\"'\\$"):
-        raise HookError(f"{port!r} cannot stand in a unit file; a port is a URL as serial:///dev/edge-serial-0?baud=115200")
+        raise HookError(
+            f"{port!r} cannot stand in a unit file; a port is a URL as serial:///dev/edge-serial-0?baud=115200"
+        )
     from edge_runtime.errors import EdgeError
     from edge_runtime.serial_link.address import parse
 
@@ -132,7 +134,9 @@ def _classes(port: str) -> tuple[str, ...]:
         return _USB if "usb" in name else _BOARD_CLASSES
     if device.startswith("/dev/serial/by-"):
         return _USB
-    raise HookError(f"{device}: give a port's own name (/dev/ttyAMA0) or its stable one (/dev/edge-serial-…, docs/service.md)")
+    raise HookError(
+        f"{device}: give a port's own name (/dev/ttyAMA0) or its stable one (/dev/edge-serial-…, docs/service.md)"
+    )
 
 
 def _board_files(identity: str) -> Iterator[File]:

@@ -153,7 +153,8 @@ class Board:
         while True:
             token = f"shell-{next(self._numbers)}"
             # the quotes are not in the answer, so that the echo of what is typed is not taken for it
-            self._type(f"stty -echo; PS1= PS2=; echo {token[:3]}''{token[3:]}\n")
+            settings = "stty -echo; PS1= PS2=; export SYSTEMD_COLORS=0 SYSTEMD_PAGER= COLUMNS=500"
+            self._type(f"{settings}; echo {token[:3]}''{token[3:]}\n")
             try:
                 self.wait_for(f"^{token}", 3.0)
             except BoardError:
@@ -218,7 +219,8 @@ class Board:
             command += ["-M", self.machine, "-dtb", str(devicetree), "-drive", f"{drive},if=sd"]
             command += ["-serial", "chardev:uart"]
             # QEMU's first UART is the PL011, which a board's Bluetooth controller has
-            arguments.append("console=ttyAMA0,115200")
+            # QEMU's watchdog resets the board as soon as it is started
+            arguments += ["console=ttyAMA0,115200", "systemd.watchdog_sec=0"]
         return [*command, "-append", " ".join(arguments), *self._extra]
 
     def _type(self, text: str) -> None:
