@@ -18,6 +18,8 @@ LEAST_FAT32 = 40 * MIB
 """a FAT32 has at least 65525 clusters, and those of this size have 512 bytes"""
 BLOCK = 256 * 1024
 """of the compressed root file system: larger ones compress better and are read in larger pieces"""
+EFFORT = 10
+"""of zstd, 1 to 22: more takes far longer and saves little"""
 
 FAT, LINUX = "c", "83"
 """types of partitions: FAT32 with LBA, which the Raspberry Pi's ROM looks for; Linux"""
@@ -35,7 +37,18 @@ def root_file_system(folder: Path, file: Path, moment: int) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     file.unlink(missing_ok=True)
     command = ["mksquashfs", folder, file, "-noappend", "-quiet", "-no-progress", "-no-xattrs", "-all-root"]
-    command += ["-comp", "zstd", "-b", str(BLOCK), "-mkfs-time", str(moment), "-all-time", str(moment)]
+    command += [
+        "-comp",
+        "zstd",
+        "-Xcompression-level",
+        str(EFFORT),
+        "-b",
+        str(BLOCK),
+        "-mkfs-time",
+        str(moment),
+        "-all-time",
+        str(moment),
+    ]
     command = ["env", "-u", "SOURCE_DATE_EPOCH", *command]
     tools.run(command, environment=environment)
 

@@ -48,10 +48,23 @@ MASKED = (
     "systemd-firstboot.service",
     "systemd-machine-id-commit.service",
     "systemd-sysusers.service",
-    # what the kernel here does not have
+    # nothing here has a use for them
+    "cryptsetup.target",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "integritysetup.target",
     "proc-sys-fs-binfmt_misc.automount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
     "systemd-binfmt.service",
+    "systemd-initctl.socket",
+    "systemd-network-generator.service",
+    "systemd-pcrphase-sysinit.service",
+    "systemd-pcrphase.service",
     "systemd-repart.service",
+    "veritysetup.target",
 )
 TEMPORARY = {
     "tmp": "mode=1777,nosuid,nodev,size=25%",
