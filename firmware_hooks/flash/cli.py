@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -16,8 +17,11 @@ from firmware_hooks.errors import HookError
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "image": ("firmware_hooks.image.command", "Build an image for a card."),
+    "card": ("firmware_hooks.install.card_command", "Prepare a Raspberry Pi OS card that never started."),
     "key": ("firmware_hooks.flash.key", "Keys that models are signed with."),
     "model": ("firmware_hooks.flash.model", "Put models on a board, and take them back."),
+    "payload": ("firmware_hooks.install.payload_command", "Fetch, build and measure what boards get."),
+    "ssh": ("firmware_hooks.install.ssh_command", "Install on a running system over ssh."),
 }
 """name → the module with a click command of that name, and what it is for"""
 
@@ -26,18 +30,23 @@ class Commands(click.Group):
     """Finds a command's module only when the command is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's
-        return sorted(COMMANDS)
+        return sorted(name for name in COMMANDS if _is_here(name))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002  click's
-        if name not in COMMANDS:
+        if name not in COMMANDS or not _is_here(name):
             return None
         command = getattr(import_module(COMMANDS[name][0]), name)
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  click's
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(ctx)])
+
+
+def _is_here(name: str) -> bool:
+    """Whether a command's package is installed: boards are without those that only workstations use."""
+    return find_spec(COMMANDS[name][0].rpartition(".")[0]) is not None
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

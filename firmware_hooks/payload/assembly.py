@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge_runtime import __version__
+from firmware_hooks import system
 from firmware_hooks.errors import HookError
 from firmware_hooks.payload import byte_code, first_slots, packages, wheels
 from firmware_hooks.payload import pins as locked
@@ -27,8 +27,6 @@ COMMANDS = {
 """command → module with its `main`"""
 MODELS, KEYS = "var/lib/edge-runtime/models", "etc/edge-runtime/keys"
 LAUNCHER = Path(__file__).with_name("launcher.py.txt")
-SYSTEM = "packages/firmware_hooks/system/root"
-"""within a release: units and the like, laid out as on a root file system"""
 
 BLOCK = 4096
 """bytes that file systems of cards allocate at a time"""
@@ -44,13 +42,15 @@ def build(
     key: Path | None = None,
     trusted: Sequence[Path] = (),
     wheels_folder: Path | None = None,
+    board: str | None = None,
+    serial: Sequence[str] = (),
 ) -> Release:
     """Write what a device gets into a folder, laid out as its root file system.
 
         opt/edge-runtime/releases/RELEASE/    packages, bin, release.json
         opt/edge-runtime/current              leads there
         usr/local/bin/edge-…                  lead to current/bin
-        usr/lib/…                             units and the like
+        usr/lib/…, etc/systemd/…              units and the like, enabled
         etc/edge-runtime/keys/                whose models are taken
         var/lib/edge-runtime/models/NAME/     slots
 
@@ -62,6 +62,8 @@ def build(
             the device is told to take unsigned ones.
         trusted: public keys that the device believes beside that one.
         wheels_folder: with the wheels of the lock; nothing is fetched then.
+        board: a profile's name: its watchdog and LED are used.
+        serial: URLs of ports that the server answers at.
 
     Raises:
         HookError: there is something in the folder, a wheel or a model cannot be had, or the device would not believe
@@ -94,8 +96,8 @@ def build(
         commands.mkdir(parents=True)
         for command in COMMANDS:
             (commands / command).symlink_to(f"/{releases.CURRENT}/bin/{command}")
-        if (folder / SYSTEM).is_dir():
-            shutil.copytree(folder / SYSTEM, into, symlinks=True, dirs_exist_ok=True)
+        for file in system.files(board, serial=serial):
+            file.write(into)
         _still(into)
     except OSError as error:
         raise HookError(f"{error.filename or into} cannot be written: {error.strerror}") from None

@@ -123,10 +123,14 @@ class Board:
         return self._process.poll() is None
 
     def cut(self) -> None:
+        """Cut its power, and wait until it is gone."""
+        self.kill()
+        self._process.wait()
+
+    def kill(self) -> None:
         """Cut its power: SIGKILL, so that QEMU writes nothing more either."""
         if self.running:
             self._process.kill()
-        self._process.wait()
 
     def wait_for(self, pattern: str, patience: float = PATIENCE) -> re.Match[str]:
         """Wait for a line of the console, also one that came before.

@@ -1,9 +1,9 @@
 """A card that loses what was not synced: a disk for QEMU, served over NBD, with a write cache that a power cut takes.
 
 What the board wrote and did not flush is in memory here. A flush, or a write with "force unit access", puts it on the
-card. When the power goes, of each sector that is still in the cache any of the versions that were written since the last
-flush may be there, or none: chosen at random, for each sector anew, so that writes are torn and overtake each other. That is
-more than a real card with a cache does that keeps its promises.
+card. When the power goes, of each sector that is still in the cache any of the versions that were written since the
+last flush may be there, or none: chosen at random, for each sector anew, so that writes are torn and overtake each
+other. That is more than a real card with a cache does that keeps its promises.
 
 https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md: the fixed newstyle handshake, the simple replies
 """
@@ -14,6 +14,7 @@ import random
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -52,7 +53,10 @@ class Cache:
     file: Path
     sectors: dict[int, list[bytes]] = field(default_factory=dict)
     """sector → its versions since the last flush, oldest first"""
+    writes: int = 0
+    """requests to write that came so far"""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    _alarm: tuple[int, Callable[[], None]] | None = None
 
     def __post_init__(self) -> None:
         """Open the card."""
@@ -75,8 +79,17 @@ class Cache:
     def write(self, offset: int, data: bytes) -> None:
         """Take whole sectors into the cache."""
         with self.lock:
+            self.writes += 1
+            if self._alarm is not None and self.writes >= self._alarm[0]:
+                self._alarm[1]()
+                self._alarm = None
             for start in range(0, len(data), SECTOR):
                 self.sectors.setdefault((offset + start) // SECTOR, []).append(data[start : start + SECTOR])
+
+    def at(self, writes: int, act: Callable[[], None]) -> None:
+        """Do something when so many writes have come, before that one is answered."""
+        with self.lock:
+            self._alarm = writes, act
 
     def flush(self, offset: int = 0, length: int | None = None) -> None:
         """Put everything, or what lies in a range, onto the card."""
@@ -89,6 +102,7 @@ class Cache:
     def cut(self, chance: random.Random) -> Cut:
         """Let the power go."""
         with self.lock:
+            self._alarm = None
             # most cuts keep about half; some nearly all or nearly nothing, as caches do that are quick or slow
             share = chance.choice([0.0, 0.1, 0.5, 0.5, 0.5, 0.9, 1.0])
             pending = len(self.sectors)

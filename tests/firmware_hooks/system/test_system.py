@@ -47,7 +47,9 @@ def exposure(unit: Path) -> float:
 def with_drop_ins(root: Path, unit: str) -> Path:
     """A unit and its drop-ins in one file: `security --offline` reads no drop-ins."""
     parts = [root / UNITS / unit]
-    parts += [part for folder in (UNITS, "etc/systemd/system") for part in sorted((root / folder / f"{unit}.d").glob("*"))]
+    parts += [
+        part for folder in (UNITS, "etc/systemd/system") for part in sorted((root / folder / f"{unit}.d").glob("*"))
+    ]
     whole = root / unit
     whole.write_text("\n".join(part.read_text(encoding="utf-8") for part in parts), encoding="utf-8")
     return whole
