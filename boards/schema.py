@@ -73,6 +73,8 @@ class Thermal:
     """`type` of the thermal zones"""
     throttles_at: int | None = None
     """°C"""
+    hard_limit: int | None = None
+    """°C, of a board that loses only a little of its clock at `throttles_at`, and most of it here"""
     flags: str | None = None
     """what tells of throttling: "vcgencmd" """
 

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from boards.system import System
+from boards.system import System, as_number
 
 # raspberrypi/documentation: computers/os/graphics-utilities.adoc, get_throttled
 BITS = {
@@ -51,6 +51,21 @@ def named(bits: int) -> tuple[list[str], list[str]]:
     now = [name for bit, name in BITS.items() if bits >> bit & 1]
     since = [name for bit, name in BITS.items() if bits >> (bit + SINCE_BOOT) & 1]
     return now, since
+
+
+def cooling(system: System) -> list[tuple[str, int, int]]:
+    """What the kernel does against heat now: cooling devices that slow the CPU down, with their state and the largest.
+
+    Documentation/driver-api/thermal/sysfs-api.rst of the kernel: a state of 0 is none.
+    """
+    found = []
+    for kind in system.glob("/sys/class/thermal/cooling_device*/type"):
+        name = system.text(kind)
+        state, most = (as_number(system.text(kind.with_name(each))) for each in ("cur_state", "max_state"))
+        # cpufreq-cpu0 in newer kernels, thermal-cpufreq-0 before 5.18
+        if "cpufreq" in name and state and most:
+            found.append((name, state, most))
+    return found
 
 
 def undervoltage(system: System) -> bool | None:

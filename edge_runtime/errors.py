@@ -47,6 +47,11 @@ class Overloaded(EdgeError):  # noqa: N818
 
     code = "overloaded"
 
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """seconds after which it would probably be taken, as far as the server can tell"""
+
 
 class DeadlineExceeded(EdgeError):  # noqa: N818
     """Time ran out before the answer was there. Worth trying again later."""

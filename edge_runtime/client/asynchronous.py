@@ -185,6 +185,10 @@ class AsyncClient:
         """As `Client.reload`."""
         return decoding.rows((await self.request("reload", model=model))["result"])
 
+    async def slow_down(self, duty: float, seconds: float, reason: str = "") -> None:
+        """As `Client.slow_down`."""
+        await self.request("slow_down", duty=duty, for_ms=seconds * 1e3, reason=reason)
+
     async def request(self, op: str, **values: Any) -> dict[str, Any]:
         """As `Client.request`."""
         reply = await self._exchange(op, values)

@@ -231,6 +231,16 @@ class Client:
         """Have the server read its models' files again, or that of one; for administrators."""
         return decoding.rows(self.request("reload", model=model)["result"])
 
+    def slow_down(self, duty: float, seconds: float, reason: str = "") -> None:
+        """Let the server's workers compute for a part of their time only; for administrators.
+
+        Args:
+            duty: the share of its time that each worker may compute; 1 ends what was said before.
+            seconds: how long it holds; say it again before they are over.
+            reason: for people, in `health` and in refusals.
+        """
+        self.request("slow_down", duty=duty, for_ms=seconds * 1e3, reason=reason)
+
     def request(self, op: str, **values: Any) -> dict[str, Any]:
         """Any operation of docs/protocol.md with its fields → the whole reply, as JSON."""
         reply = self._exchange(op, values)

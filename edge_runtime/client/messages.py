@@ -142,6 +142,11 @@ def failure(error: Any) -> EdgeError:
     code = decoding.field(error, "code", str)
     message = decoding.field(error, "message", str)
     kind = _ERRORS.get(code)
+    if kind is errors.Overloaded:
+        after = error.get("retry_after_ms")
+        return errors.Overloaded(
+            message, None if after is None else decoding.field(error, "retry_after_ms", float) / 1e3
+        )
     if kind is not None:
         return kind(message)
     return ServerError(message if code == ServerError.code else f"{message} ({code[:_SHOWN]})")

@@ -14,6 +14,13 @@ CHARACTERS_PER_TOKEN = 64
 """longest text that is tokenised at all, per token that the model takes: English has four or five characters to a
 token, and tokenising a text ten times as long as any that fits would hold up everybody else"""
 
+FULL_DUTY, LEAST_DUTY = 1.0, 0.01
+"""of its time that a worker may be told to compute; at less, hardly a request would meet its deadline"""
+LONGEST_ORDER_MS = 600_000.0
+"""that an order to slow down may hold"""
+MAX_REASON = 200
+"""characters of what is said to people with it"""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

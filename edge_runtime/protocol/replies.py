@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from edge_runtime.protocol.requests import RequestId
@@ -36,13 +37,15 @@ def computed_by(model: str, task: str, queue: float, tokenise: float, infer: flo
     )
 
 
-def failure(code: str, message: str) -> bytes:
-    """The body of an error."""
-    return dump({"code": code, "message": message})
+def failure(code: str, message: str, retry_after: float | None = None) -> bytes:
+    """The body of an error; `retry_after` in seconds."""
+    hint = {} if retry_after is None else {"retry_after_ms": math.ceil(retry_after * 1e3)}
+    return dump({"code": code, "message": message, **hint})
 
 
-def error(request: RequestId | None, code: str, message: str) -> bytes:
-    return b'{"id":%b,"error":%b}\n' % (b"null" if request is None else _id(request), failure(code, message))
+def error(request: RequestId | None, code: str, message: str, retry_after: float | None = None) -> bytes:
+    body = failure(code, message, retry_after)
+    return b'{"id":%b,"error":%b}\n' % (b"null" if request is None else _id(request), body)
 
 
 def event(stream: RequestId, window: bytes) -> bytes:

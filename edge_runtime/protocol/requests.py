@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from edge_runtime.errors import InputError, TooLong
-from edge_runtime.protocol.limits import LARGEST_ID, PROTOCOL, Limits
+from edge_runtime.protocol.limits import (
+    FULL_DUTY,
+    LARGEST_ID,
+    LEAST_DUTY,
+    LONGEST_ORDER_MS,
+    MAX_REASON,
+    PROTOCOL,
+    Limits,
+)
 
 RequestId = int | str
 
@@ -109,7 +117,16 @@ class Reload:
     model: str | None
 
 
-Request = Ask | Batch | Cancel | Hello | Info | Open | Feed | Close | Health | Metrics | Reload
+@dataclass(frozen=True, slots=True)
+class SlowDown:
+    """Let workers compute for a part of their time only, for a while."""
+
+    duty: float
+    for_ms: float
+    reason: str
+
+
+Request = Ask | Batch | Cancel | Hello | Info | Open | Feed | Close | Health | Metrics | Reload | SlowDown
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +349,15 @@ def _feed(fields: _Fields, limits: Limits) -> Feed:
     return Feed(fields.id("stream", limits), data)
 
 
+def _slow_down(fields: _Fields, _: Limits) -> SlowDown:
+    duty, for_ms = fields.number("duty", FULL_DUTY), fields.number("for_ms", LONGEST_ORDER_MS)
+    if duty is None or duty < LEAST_DUTY:
+        raise InputError(f'"duty" must be a number from {LEAST_DUTY:g} to {FULL_DUTY:g}')
+    if for_ms is None:
+        raise InputError('"for_ms" must say how long it holds')
+    return SlowDown(duty, for_ms, (fields.optional_string("reason") or "")[:MAX_REASON])
+
+
 _PARSERS: Mapping[str, Callable[[_Fields, Limits], Request]] = {
     "batch": _batch,
     "cancel": _cancel,
@@ -343,6 +369,7 @@ _PARSERS: Mapping[str, Callable[[_Fields, Limits], Request]] = {
     "health": lambda *_: Health(),
     "metrics": lambda *_: Metrics(),
     "reload": lambda fields, _: Reload(fields.optional_string("model")),
+    "slow_down": _slow_down,
 }
 
 

@@ -91,7 +91,9 @@ class _Daemon:
             loop.add_signal_handler(number, self._signalled, number)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up)
         models = [
-            ServedModel(settings, self._options.workers, self._options.queue, self._service.measures)
+            ServedModel(
+                settings, self._options.workers, self._options.queue, self._service.measures, self._service.pace
+            )
             for settings in self._options.models
         ]
         servers: list[asyncio.Server] = []

@@ -52,6 +52,9 @@ class Measures:
             "edge_model_info", "1 for the model that is served.", ("model", "digest", "backend"), merge="max"
         )
         self.state = registry.gauge("edge_state", "1 for the state that the server is in.", ("state",), merge="max")
+        self.duty = registry.gauge(
+            "edge_duty", "Share of their time that workers may compute; 1 unless slowed down.", merge="max"
+        ).labels()
         self.temperature = registry.gauge("edge_temperature_celsius", "Of a thermal zone.", ("zone",), merge="max")
         self.private = registry.gauge("edge_private_memory_bytes", "Memory that no other process shares.").labels()
         self.resident = registry.gauge("process_resident_memory_bytes", "Resident memory.").labels()

@@ -13,6 +13,7 @@ from edge_runtime.server.job import Job, Outcome
 from edge_runtime.server.lane import Lane
 from edge_runtime.server.logs import EventLog
 from edge_runtime.server.measures import Measures
+from edge_runtime.server.pace import Pace
 from edge_runtime.server.process import WorkerProcess
 from edge_runtime.server.worker import Settings
 from edge_runtime.windows import MAX_WINDOWS
@@ -59,7 +60,7 @@ class Description:
 class ServedModel:
     """A model, its lane and its workers."""
 
-    def __init__(self, settings: Settings, workers: int, queue: int, measures: Measures) -> None:
+    def __init__(self, settings: Settings, workers: int, queue: int, measures: Measures, pace: Pace) -> None:
         self._settings = settings
         self.count = workers
         self._measures = measures
@@ -68,7 +69,7 @@ class ServedModel:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reloading = asyncio.Lock()
         self._description: Description | None = None
-        self.lane = Lane(settings.model, queue)
+        self.lane = Lane(settings.model, queue, pace=pace)
 
     @property
     def description(self) -> Description:

@@ -13,8 +13,10 @@ from edge_runtime.errors import EdgeError, InputError, NoSuchHead, TooLong, Unkn
 from edge_runtime.protocol.limits import PROTOCOL, SERVER, Limits
 from edge_runtime.protocol.requests import STREAM_TASKS, Ask, Open
 from edge_runtime.server import vitals
+from edge_runtime.server.logs import EventLog
 from edge_runtime.server.measures import STATES, Measures
 from edge_runtime.server.metrics import Registry, exposition
+from edge_runtime.server.pace import Pace
 from edge_runtime.server.peer import Peer
 from edge_runtime.server.served import ServedModel
 
@@ -25,6 +27,8 @@ VITALS_PERIOD = 1.0
 """seconds; /proc is slow to read, and everybody may ask for the metrics, as often as they like"""
 MAX_SHOWN_NAMES = 8
 """of models, in an error message"""
+
+log = EventLog(__name__)
 
 
 class Service:
@@ -40,6 +44,7 @@ class Service:
         self.stopping = False
         self.on_reload: Callable[[bool], None] = lambda _: None
         """called with True when a reload begins, with False when it is over"""
+        self.pace = Pace()
         self._token = token
         self._begun = time.monotonic()
         self._looked = -VITALS_PERIOD
@@ -160,7 +165,22 @@ class Service:
             "reasons": reasons,
             "uptime_s": round(time.monotonic() - self._begun, 3),
             "models": models,
+            "slowed": self._slowed(),
         }
+
+    def slow_down(self, duty: float, seconds: float, reason: str) -> None:
+        """Let workers compute for a part of their time only, for so many seconds; 1 lets them at full speed again."""
+        if duty != self.pace.duty:
+            log.info("pace", duty=duty, reason=reason)
+        self.pace.set(duty, seconds, reason)
+        for model in self.models.values():
+            model.lane.dispatch()
+
+    def _slowed(self) -> dict[str, Any] | None:
+        pace = self.pace
+        if not pace.slowed:
+            return None
+        return {"duty": pace.duty, "reason": pace.reason, "for_ms": round(pace.seconds_left * 1e3)}
 
     def metrics(self) -> str:
         """In the Prometheus text format."""
@@ -168,6 +188,7 @@ class Service:
         state = self.state()[0]
         for each in STATES:
             measures.state.labels(each).set(each == state)
+        measures.duty.set(self.pace.duty)
         self._look_around()
         return exposition([measures.registry.snapshot()])
 

@@ -24,6 +24,7 @@ from edge_runtime.protocol.requests import (
     Open,
     Reload,
     RequestId,
+    SlowDown,
     open_envelope,
     parse,
 )
@@ -59,6 +60,10 @@ class _Waiting:
 
 def _cannot() -> bool:
     return False
+
+
+def _retry_after(error: EdgeError) -> float | None:
+    return error.retry_after if isinstance(error, Overloaded) else None
 
 
 class Session:
@@ -199,7 +204,7 @@ class Session:
             self._end("no_protocol")
 
     def _fail(self, request: RequestId | None, error: EdgeError) -> None:
-        self._send(replies.error(request, error.code, str(error)))
+        self._send(replies.error(request, error.code, str(error), _retry_after(error)))
 
     def _dispatch(self, envelope: Envelope) -> None:
         request = parse(envelope, self._limits)
@@ -236,6 +241,8 @@ class Session:
                 stream.push(envelope.id, request)
             case Reload():
                 self._reload(envelope.id, request)
+            case SlowDown():
+                self._slow_down(envelope.id, request)
 
     def _hello(self, request: RequestId, hello: Hello) -> None:
         if not self._admitted:
@@ -320,7 +327,7 @@ class Session:
                 model, op = self._service.resolve(entry)
                 jobs.append((model, self._submit(model, op, entry, envelope.deadline_ms, done(place, model, op))))
             except EdgeError as error:
-                put(place, b'{"error":%b}' % replies.failure(error.code, str(error)))
+                put(place, b'{"error":%b}' % replies.failure(error.code, str(error), _retry_after(error)))
 
     def _cancel(self, cancel: Cancel) -> bool:
         if cancel.stream is not None:
@@ -350,9 +357,17 @@ class Session:
             self.stream_ended(request.stream)
             raise
 
-    def _reload(self, request: RequestId, reload: Reload) -> None:
+    def _slow_down(self, request: RequestId, slow: SlowDown) -> None:
+        self._authorise("slow_down")
+        self._service.slow_down(slow.duty, slow.for_ms / 1e3, slow.reason)
+        self.reply(request, replies.dump(self._service.health()["slowed"]))
+
+    def _authorise(self, op: str) -> None:
         if not self._peer.administrator:
-            raise Forbidden("reload is for root and for the user that the server runs as, over its Unix socket")
+            raise Forbidden(f"{op} is for root and for the user that the server runs as, over its Unix socket")
+
+    def _reload(self, request: RequestId, reload: Reload) -> None:
+        self._authorise("reload")
         self._waiting[request] = _Waiting(_cannot)
 
         def done(value: list[dict[str, Any]] | EdgeError) -> None:

@@ -2,10 +2,10 @@
 
     python -m tests.arm.board.power_cuts [--cuts 30] [--seed 1] [--folder build/arm/power-cuts]
 
-The model comes over ssh, as a release does; the card (`tests.arm.board.nbd`) loses any part of what was not flushed. Half
-of the cuts come at a random moment of a push, half at a random one of its writes to the card. After each the board must
-start by itself, verify a signed model of a version that may run, and answer; a push that had been reported done must be
-there.
+The model comes over ssh, as a release does; the card (`tests.arm.board.nbd`) loses any part of what was not flushed.
+Half of the cuts come at a random moment of a push, half at a random one of its writes to the card. After each the board
+must start by itself, verify a signed model of a version that may run, and answer; a push that had been reported done
+must be there.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.arm.board.emulator import PATIENCE, Board, BoardError, Card
 from tests.arm.board.nbd import Cache, Server
 
 NAME = "assistant"
-ASKED = "turn off the kitchen lights"
+ASKED, INTENT = "turn off the kitchen lights", "iot_hue_lightoff"
 BEYOND = 1.1
 """of a push's time: some cuts come after its end"""
 
@@ -118,7 +118,7 @@ def started(board: Board) -> dict[str, Any]:
     board.shell("systemctl is-system-running --wait || true")
     board.shell("systemctl is-active edge-runtime.service")
     answer = json.loads(board.shell(f"edge-runtime call --json '{ASKED}'"))
-    if answer["intent"] != "light_off":
+    if answer["intent"] != INTENT:
         raise BoardError(f"the board answers {answer}")
     (model,) = json.loads(board.shell("edge-flash model status --json"))["models"]
     slot: dict[str, Any] = model["slots"][model["active"]]
