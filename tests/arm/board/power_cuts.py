@@ -117,7 +117,7 @@ def started(board: Board) -> dict[str, Any]:
     board.wait_for_shell()
     board.shell("systemctl is-system-running --wait || true")
     board.shell("systemctl is-active edge-runtime.service")
-    answer = json.loads(board.shell(f"edge-runtime call --json '{ASKED}'"))
+    answer = json.loads(board.shell(f"edge-runtime call --json '{ASKED}'"))["result"]
     if answer["intent"] != INTENT:
         raise BoardError(f"the board answers {answer}")
     (model,) = json.loads(board.shell("edge-flash model status --json"))["models"]
