@@ -72,7 +72,7 @@ class Repository:
         (work / "state/status").touch()
         self._configuration = work / "apt.conf"
         self._configuration.write_text(CONFIGURATION.format(architecture=ARCHITECTURE, work=work.resolve()))
-        text = sources.read_text(encoding="utf-8") if sources else "\n".join(_stanzas(Path("/etc/apt"), components))
+        text = sources.read_text(encoding="utf-8") if sources else "\n".join(stanzas(Path("/etc/apt"), components))
         if not text.strip():
             raise HookError(
                 f"this machine's apt has no sources of Debian 12 ({SUITE}); name a file that has with --sources "
@@ -165,7 +165,7 @@ def status(package: Path) -> str:
     return "\n".join([control[0], "Status: install ok installed", *control[1:]]) + "\n"
 
 
-def _stanzas(folder: Path, components: Collection[str]) -> Iterator[str]:
+def stanzas(folder: Path, components: Collection[str]) -> Iterator[str]:
     """This machine's sources of Debian 12, with the components that are needed, in deb822's format."""
     for entry in _entries(folder):
         suites = [suite for suite in entry.get("suites", "").split() if suite.partition("-")[0] == SUITE]
@@ -193,5 +193,5 @@ def _entries(folder: Path) -> Iterator[dict[str, str]]:
         for stanza in re.split(r"\n\s*\n", "\n".join(lines)):
             # a field goes on where a line begins with a space
             joined = re.sub(r"\n[ \t]+", "\n ", stanza.strip())
-            fields = re.findall(r"^([\w-]+):\s*(.*(?:\n .*)*)", joined, re.MULTILINE)
+            fields = re.findall(r"^([\w-]+):[ \t]*(.*(?:\n .*)*)", joined, re.MULTILINE)
             yield {name.lower(): value for name, value in fields}

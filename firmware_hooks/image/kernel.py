@@ -59,7 +59,7 @@ def install(kernel: Kernel, patterns: Iterable[str], into: Path) -> Path:
         HookError: a pattern matches no module of this kernel, whether built in or not.
     """
     target = into / MODULES / kernel.version
-    for module in _closure(kernel, patterns):
+    for module in closure(kernel, patterns):
         (target / module).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(kernel.modules / module, target / module)
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
@@ -97,8 +97,12 @@ def initramfs(kernel: Kernel, patterns: Iterable[str], busybox: Path, work: Path
     return gzip.compress(archive.encoded(), 9, mtime=0)
 
 
-def _closure(kernel: Kernel, patterns: Iterable[str]) -> list[str]:
-    """The modules that match, and those that they need, as paths below the folder of modules."""
+def closure(kernel: Kernel, patterns: Iterable[str]) -> list[str]:
+    """The modules that match, and those that they need, as paths below the folder of modules.
+
+    Raises:
+        HookError: a pattern matches none, whether built in or not.
+    """
     needs = {}
     for line in (kernel.modules / "modules.dep").read_text().splitlines():
         module, _, others = line.partition(":")

@@ -26,7 +26,8 @@ def enable(root: Path, name: str) -> None:
     for alias in install.get("Alias", []):
         _link(root / ENABLED / alias, f"/{UNITS / name}")
     for other in install.get("Also", []):
-        if not any((root / ENABLED).glob(f"*/{other}")):
+        # the links lead to where the board has its units, and so nowhere here
+        if not any((folder / other).is_symlink() for folder in (root / ENABLED).iterdir()):
             enable(root, other)
     if not install:
         raise HookError(f"{name} has no [Install] section")

@@ -25,6 +25,9 @@ from pathlib import Path
 from types import TracebackType
 
 QEMU = "qemu-system-aarch64"
+DEFAULT_IMAGE = Path("build/arm/edge.img")
+SERIAL = "serial:///dev/ttyS0?baud=115200"
+"""the second UART of `virt`, where the server answers"""
 PATIENCE = 240.0
 """seconds until a board that says nothing is taken for stuck: a busy machine emulates slowly"""
 LINES = 30
@@ -257,8 +260,12 @@ def _free_port() -> int:
 
 
 def image() -> Path:
-    """The image that EDGE_BOARD_IMAGE names."""
-    path = Path(os.environ.get("EDGE_BOARD_IMAGE", "build/arm/edge.img"))
+    """The image that EDGE_BOARD_IMAGE names.
+
+    Raises:
+        BoardError: there is none.
+    """
+    path = Path(os.environ.get("EDGE_BOARD_IMAGE", DEFAULT_IMAGE))
     if not path.exists():
         raise BoardError(f"there is no image {path}: python -m tests.arm.board {path}")
     return path
