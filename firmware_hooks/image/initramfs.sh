@@ -18,7 +18,7 @@ modprobe -q -a squashfs
 # The partition of a disk with an MBR: the signature at byte 440 of the disk, a dash, two digits of its number.
 partition() {
     for disk in /sys/class/block/*; do
-        if [ -e "$disk/partition" ] || [ "$(cat "$disk/size")" = 0 ]; then continue; fi
+        if [ -e "$disk/partition" ] || [ ! -e "$disk/size" ] || [ "$(cat "$disk/size")" = 0 ]; then continue; fi
         signature=$(dd if="/dev/${disk##*/}" bs=1 skip=440 count=4 2> /dev/null | hexdump -e '1/4 "%08x"')
         if [ "$signature" != "${partuuid%-*}" ]; then continue; fi
         for each in "$disk"/*/partition; do

@@ -155,7 +155,8 @@ class Board:
 
     def wait_for_shell(self) -> None:
         """Wait until the shell on the console is there."""
-        # What is typed before it is there may be lost: asked again until it answers.
+        # What is typed before it is there may be lost, or fill the line: and then asked again until it answers.
+        self.wait_for("built-in shell")
         limit = time.monotonic() + PATIENCE
         while True:
             token = f"shell-{next(self._numbers)}"

@@ -45,18 +45,25 @@ class Bench:
     """The board, its card, and what is needed to push to it."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        """Build the image and write it to a card."""
+        """Build the image, where there is none yet, and write it to a card."""
         self.folder, self.chance = folder, random.Random(seed)
-        self._make_keys()
         image = folder / "edge.img"
+        if not image.exists():
+            self._make_image(image)
+        self.card = Card.written(image, folder / "card.img")
+        self.cache = Cache(self.card.file)
+        socket = folder / "nbd.sock"
+        socket.unlink(missing_ok=True)
+        self.server = Server(self.cache, socket)
+        self.seconds, self.writes = 0.0, 0
+        """of a push"""
+
+    def _make_image(self, image: Path) -> None:
+        folder = self.folder
+        self._make_keys()
         command = ["image", "-o", image, "--key", folder / "release", "--trust", folder / "release.pub"]
         command += ["--ssh-key", folder / "id.pub", "--root-console", "--cache", folder / "packages"]
         _flash(*command)
-        self.card = Card.written(image, folder / "card.img")
-        self.cache = Cache(self.card.file)
-        self.server = Server(self.cache, folder / "nbd.sock")
-        self.seconds, self.writes = 0.0, 0
-        """of a push"""
 
     def board(self) -> Board:
         """The board, with the card in it."""
