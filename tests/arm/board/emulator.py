@@ -57,7 +57,7 @@ class Card:
         """Fetch a file from the boot partition."""
         target = into / name
         # 4 MiB: where the first partition begins
-        command = ["mcopy", "-n", "-o", "-i", f"{self.file}@@{4 * MIB}", f"::/{name}", target]
+        command = ["mcopy", "-n", "-o", "-i", f"{self.file}@@{4 * MIB}", f"::/{name}", str(target)]
         subprocess.run(command, check=True, capture_output=True)
         return target
 
