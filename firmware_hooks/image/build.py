@@ -99,12 +99,12 @@ def _build(recipe: Recipe, family: recipes.Family, wanted: recipes.Packages, wor
     (kernel_package,) = repository.fetch([repository.kernel()])
     linux = kernel.unpack(kernel_package.file, work / "kernel")
     moment = _moment([*packages, kernel_package])
-    identity = _identity(recipe, release.digest, [*packages, kernel_package])
-
     (tree / FACTORY).parent.mkdir(parents=True, exist_ok=True)
     (tree / MODELS).rename(tree / FACTORY)
+    identity = _identity(recipe, release.digest, tree / FACTORY, [*packages, kernel_package])
+    payload_size = _occupied(tree)
     root.lay(tree, packages, wanted.leave)
-    sizes = {"Debian": _occupied(tree) - release.size - _occupied(tree / FACTORY)}
+    sizes = {"Debian": _occupied(tree) - payload_size}
     kernel.install(linux, [*family.early, *family.root], tree)
     link = recipe.serial or family.link
     for each in system.files(recipe.board, serial=[link] if link else []):
@@ -139,11 +139,13 @@ def _build(recipe: Recipe, family: recipes.Family, wanted: recipes.Packages, wor
     return Built(file, identity, digest, file.stat().st_size, sizes, held, release.name)
 
 
-def _identity(recipe: Recipe, release: str, packages: Sequence[Package]) -> str:
+def _identity(recipe: Recipe, release: str, models: Path, packages: Sequence[Package]) -> str:
     """Eight digits that equal images have in common, and others do not."""
     said = [recipe.board, recipe.serial, recipe.hostname, str(recipe.console), release]
     said += [key.read_text(encoding="utf-8") for key in (*recipe.trusted, *recipe.ssh_keys)]
     said += [f"{package.name}={package.version}" for package in packages]
+    files = sorted(path for path in models.rglob("*") if path.is_file() and not path.is_symlink())
+    said += [f"{path.relative_to(models)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
     return hashlib.sha256("\0".join(said).encode()).hexdigest()[:8]
 
 
