@@ -33,10 +33,17 @@ def root_file_system(folder: Path, file: Path, moment: int) -> None:
         file: the image to write.
         moment: seconds since 1970.
     """
-    # Set, SOURCE_DATE_EPOCH would contradict the times that are given.
-    environment = {name: value for name, value in os.environ.items() if name != "SOURCE_DATE_EPOCH"}
     file.unlink(missing_ok=True)
-    command = ["mksquashfs", folder, file, "-noappend", "-quiet", "-no-progress", "-no-xattrs", "-all-root"]
+    command: list[str | Path] = [
+        "mksquashfs",
+        folder,
+        file,
+        "-noappend",
+        "-quiet",
+        "-no-progress",
+        "-no-xattrs",
+        "-all-root",
+    ]
     command += [
         "-comp",
         "zstd",
@@ -49,8 +56,8 @@ def root_file_system(folder: Path, file: Path, moment: int) -> None:
         "-all-time",
         str(moment),
     ]
-    command = ["env", "-u", "SOURCE_DATE_EPOCH", *command]
-    tools.run(command, environment=environment)
+    # set, SOURCE_DATE_EPOCH would contradict the times that are given
+    tools.run(["env", "-u", "SOURCE_DATE_EPOCH", *command])
 
 
 def boot_file_system(folder: Path, file: Path, identity: str, moment: int) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -122,7 +122,7 @@ def test_nobody_can_log_in(board: Board) -> None:
     assert listening == ""
 
 
-def test_figures(board: Board, record_property: pytest.RecordProperty) -> None:
+def test_figures(board: Board, record_property: Callable[[str, object], None]) -> None:
     """The board tells the documents' figures: the server's private memory, and when by its clock it was ready."""
     pids = board.shell("cat /sys/fs/cgroup/system.slice/edge-runtime.service/cgroup.procs").split()
     private = 0
