@@ -6,7 +6,7 @@
         Client(f"serial://{board.uart}?baud=115200")
 
 It starts as a board does whose firmware has read the boot partition: QEMU is given the kernel, the initramfs and the
-arguments that lie there.
+arguments that lie there. On virt-uefi a UEFI reads them itself.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ QEMU = "qemu-system-aarch64"
 DEFAULT_IMAGE = Path("build/arm/edge.img")
 SERIAL = "serial:///dev/ttyS0?baud=115200"
 """the second UART of `virt`, where the server answers"""
-PATIENCE = 240.0
+UEFI = Path("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")
+"""of Debian's package qemu-efi-aarch64"""
+PATIENCE = 600.0
 """seconds until a board that says nothing is taken for stuck: a busy machine emulates slowly"""
 LINES = 30
 """of its console that an error shows"""
@@ -79,7 +81,7 @@ class Board:
 
         Args:
             card: in its slot; it keeps what is written.
-            machine: virt or raspi3b.
+            machine: virt, virt-uefi or raspi3b.
             core: of virt.
             disk: what QEMU takes in the card's place, such as nbd:unix:SOCKET.
             arguments: further ones for the kernel.
@@ -212,9 +214,9 @@ class Board:
         arguments = [*self.card.boot_file("cmdline.txt", folder).read_text().split(), *self._arguments]
         disk = self._disk or str(self.card.file)
         command = [QEMU, "-display", "none", "-monitor", "none", "-no-reboot", "-m", "1024", "-chardev", "pty,id=uart"]
-        command += ["-kernel", str(kernel), "-initrd", str(initramfs), "-serial", "stdio"]
+        command += ["-serial", "stdio"]
         drive = f"file={disk},format=raw,cache=writeback"
-        if self.machine == "virt":
+        if self.machine in ("virt", "virt-uefi"):
             command += ["-M", "virt", "-cpu", self.core, "-smp", "2", "-drive", f"{drive},if=none,id=card"]
             command += ["-device", "virtio-blk-pci,drive=card", "-device", "pci-serial,chardev=uart"]
             command += ["-device", "virtio-rng-pci", "-device", "i6300esb"]
@@ -229,7 +231,10 @@ class Board:
             # QEMU's first UART is the PL011, which a board's Bluetooth controller has
             # QEMU's watchdog resets the board as soon as it is started
             arguments += ["console=ttyAMA0,115200", "systemd.watchdog_sec=0"]
-        return [*command, "-append", " ".join(arguments), *self._extra]
+        if self.machine == "virt-uefi":
+            return [*command, "-bios", str(UEFI), *self._extra]
+        starting = ["-kernel", str(kernel), "-initrd", str(initramfs), "-append", " ".join(arguments)]
+        return [*command, *starting, *self._extra]
 
     def _type(self, text: str) -> None:
         assert self._process.stdin is not None

@@ -1,6 +1,6 @@
 """A board that starts from our own image: what it does by itself, who may do what there, and that it goes off cleanly.
 
-EDGE_BOARD_IMAGE names the image, EDGE_BOARD_MACHINE the board: virt (the default) or raspi3b.
+EDGE_BOARD_IMAGE names the image, EDGE_BOARD_MACHINE the board: virt (the default), virt-uefi or raspi3b.
 """
 
 from __future__ import annotations
