@@ -24,7 +24,8 @@ CORE = "cortex-a53"
 MOST_EXPOSED = 2.5
 """of the scale of systemd-analyze security, 0 to 10"""
 MEMORY_FILE_SYSTEMS = {
-    "bpf", "cgroup2", "debugfs", "devpts", "devtmpfs", "proc", "pstore", "securityfs", "sysfs", "tmpfs", "tracefs",
+    "bpf", "cgroup2", "debugfs", "devpts", "devtmpfs", "hugetlbfs", "mqueue", "proc", "pstore", "ramfs", "securityfs",
+    "sysfs", "tmpfs", "tracefs",
 }  # fmt: skip
 """what is written there is gone with the power"""
 
