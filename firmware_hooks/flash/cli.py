@@ -18,6 +18,7 @@ from firmware_hooks.errors import HookError
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "card": ("firmware_hooks.install.card_command", "Prepare a Raspberry Pi OS card that never started."),
     "care": ("firmware_hooks.flash.care", "Look after a server and its board, day and night."),
+    "image": ("firmware_hooks.image.command", "Build an image for a card."),
     "key": ("firmware_hooks.flash.key", "Keys that models are signed with."),
     "serial": ("firmware_hooks.flash.serial", "Let the server answer at serial ports."),
     "model": ("firmware_hooks.flash.model", "Put models on a board, and take them back."),
