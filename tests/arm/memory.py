@@ -3,10 +3,11 @@
     python -m tests.arm.memory [--at-most MB] [--json]             on emulated cores, each way to load the model
     python -m tests.arm.memory --pid PID [--at-most MB] [--json]   a server that runs on this machine: its first process
 
-What counts is private memory: pages that no other process has mapped, anonymous ones and those of files (proc(5),
-Private_Dirty and Private_Clean of /proc/PID/smaps). An emulated process has QEMU's own memory beside its guest's. The
-guest's is put into a window of addresses, and only what is mapped there is counted: the same pages that a board would
-have, of 4 KiB, filled by the board's own C library and runtime.
+What is held against a limit is anonymous memory: what no file stands behind, and the kernel cannot take back (Anonymous
+in /proc/PID/smaps, proc(5)). Private memory beside it counts pages of files, too, that no other process has mapped: a
+library's code, the network. An emulated process has QEMU's own memory beside its guest's. The guest's is put into a
+window of addresses, and only what is mapped there is counted: the same pages that a board would have, of 4 KiB, filled
+by the board's own C library and runtime.
 """
 
 from __future__ import annotations
@@ -152,7 +153,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="the private memory of an idle server")
     parser.add_argument("--pid", type=int, help="of a server that runs on this machine; default: emulated ones")
     parser.add_argument("--userlands", type=Path, default=Path(os.environ.get("EDGE_ARM", "build/arm")))
-    parser.add_argument("--at-most", type=float, metavar="MB", help="fail if the private memory is more")
+    parser.add_argument("--at-most", type=float, metavar="MB", help="fail if the anonymous memory is more")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     found = everywhere(arguments.userlands) if arguments.pid is None else {"server": usages(arguments.pid)}
@@ -161,9 +162,9 @@ def main() -> int:
         if arguments.json
         else report(found)
     )
-    most = max(sum(_numbers(one)[0] for one in each) / 1000 for each in found.values())
+    most = max(sum(_numbers(one)[1] for one in each) / 1000 for each in found.values())
     if arguments.at_most is not None and most > arguments.at_most:
-        print(f"memory: {most:.1f} MB are private; {arguments.at_most:g} MB may be", file=sys.stderr)
+        print(f"memory: {most:.1f} MB have no file behind them; {arguments.at_most:g} MB may", file=sys.stderr)
         return 1
     return 0
 
