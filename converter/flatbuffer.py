@@ -8,6 +8,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from converter.integer import IntegerGraph, IntegerOperator, IntegerTensor
 
@@ -83,9 +84,34 @@ def write(graph: IntegerGraph, description: str) -> bytes:
     return _Writer(graph, description).bytes()
 
 
+class _Builder(flatbuffers.Builder):  # type: ignore[misc]
+    """Equal vectors are written once: TFLite wants a zero point for every channel, and all of ours are 0."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self._vectors: dict[tuple[str, bytes], int] = {}
+
+    def vector(self, values: NDArray[Any]) -> int:
+        key = (values.dtype.str, values.tobytes())
+        if key not in self._vectors:
+            self._vectors[key] = int(self.CreateNumpyVector(values))
+        return self._vectors[key]
+
+
+class _Quantisation(schema.QuantizationParametersT):  # type: ignore[misc]
+    def Pack(self, builder: _Builder) -> int:  # noqa: N802
+        scale = builder.vector(np.asarray(self.scale, np.float32))
+        zero_point = builder.vector(np.asarray(self.zeroPoint, np.int64))
+        schema.QuantizationParametersStart(builder)
+        schema.QuantizationParametersAddScale(builder, scale)
+        schema.QuantizationParametersAddZeroPoint(builder, zero_point)
+        schema.QuantizationParametersAddQuantizedDimension(builder, self.quantizedDimension)
+        return int(schema.QuantizationParametersEnd(builder))
+
+
 def _packed(model: Any) -> bytes:
     size = sum(buffer.data.nbytes for buffer in model.buffers if buffer.data is not None)
-    builder = flatbuffers.Builder(size + size // 8 + (1 << 20))
+    builder = _Builder(size + size // 8 + (1 << 20))
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -97,6 +123,10 @@ def rewrite(content: bytes, change: Callable[[Any], None]) -> bytes:
     for place, given in enumerate(model.buffers):
         model.buffers[place] = AlignedBuffer()
         model.buffers[place].data = given.data
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.quantization is not None:
+            # of what was read it keeps the values
+            tensor.quantization.__class__ = _Quantisation
     return _packed(model)
 
 
@@ -135,7 +165,7 @@ class _Writer:
             t.shapeSignature = list(tensor.shape)
         t.buffer = 0 if tensor.data is None else self.buffer(tensor)
         if tensor.quantisation is not None:
-            q = schema.QuantizationParametersT()
+            q = _Quantisation()
             q.scale = tensor.quantisation.scale
             q.zeroPoint = np.full(len(q.scale), tensor.quantisation.zero_point, np.int64)
             q.quantizedDimension = tensor.quantisation.axis

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ai_edge_litert import schema_py_generated as schema
 
 import edge_runtime
+from converter import flatbuffer, model_file
 from edge_runtime.model_file import BUNDLED, bundled_names
 from tests.integer_walk import walk
 
@@ -38,6 +40,25 @@ def test_integers_and_card(name: str) -> None:
     assert "Licence: not stated" not in card
     assert "| integers | float32 |" in card
     assert re.findall(r"(?<!\w)/\w+/\S*", card) == [], "a path of the machine that made it"
+
+
+@pytest.mark.parametrize("name", bundled_names())
+def test_equal_vectors_are_stored_once(name: str) -> None:
+    """The zero points of channels, which TFLite wants for each of them, take no space that the same ones took before;
+    writing what was read gives the same bytes.
+    """
+    content, _ = model_file.read(path_of(name))
+    assert flatbuffer.rewrite(content, lambda _: None) == content
+    graph = schema.Model.GetRootAs(content, 0).Subgraphs(0)
+    places: dict[bytes, set[int]] = {}
+    for number in range(graph.TensorsLength()):
+        quantisation = graph.Tensors(number).Quantization()
+        if quantisation is None or not quantisation.ZeroPointLength():
+            continue
+        for field, values in ((10, quantisation.ZeroPointAsNumpy()), (8, quantisation.ScaleAsNumpy())):
+            places.setdefault(values.tobytes(), set()).add(quantisation._tab.Vector(quantisation._tab.Offset(field)))
+    assert len(places) > 10
+    assert {len(each) for each in places.values()} == {1}
 
 
 def test_sentences() -> None:
