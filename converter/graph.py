@@ -114,6 +114,21 @@ class Operator:
     attributes: dict[str, Attribute] = field(default_factory=dict)
 
 
+WIDEST_FACTORS = 2.0
+"""of the largest factor to the smallest: half a step of the largest is then 0.8 % of the smallest at most. At 8 a
+channel planted 100 times as large as the others costs 0.012 of the cosine; at 3, nothing."""
+
+
+def alike(factors: Array) -> bool:
+    """Whether eight bits on one scale are enough for factors [C].
+
+    A small one counts as much as a large one: it may be what brings a channel that stands out down to the others. Of
+    those that are 0 nothing is lost.
+    """
+    sizes = np.abs(factors[factors != 0])
+    return not len(sizes) or bool(sizes.max() <= WIDEST_FACTORS * sizes.min())
+
+
 class Graph:
     """Operators in the order of execution. The methods named after operators append one and return its result."""
 
@@ -221,9 +236,14 @@ class Graph:
     def channel_factors(self, name: str, x: Tensor, factors: Array, rule: Rule = Rule.ASYMMETRIC) -> Tensor:
         """x [1, S, 1, C or 1] times factors [C].
 
-        A factor is off by half a step of the largest at most, which moves no result by more than half a step of the
-        result's largest: a third cheaper than `channel_affine`, where that is enough.
+        Factors that are alike share a scale, for a third less than with one each. Others would lose their precision to
+        the largest.
         """
+        if not alike(factors):
+            bias = np.zeros_like(factors)
+            if x.shape[-1] == 1:
+                return self.linear(name, x, factors[:, None], bias, rule=rule)
+            return self.channel_affine(name, x, factors, bias, rule)
         w = self.constant(f"{name}.factors", factors, Rule.FACTORS)
         out = self.tensor(name, (*x.shape[:-1], factors.shape[0]), rule)
         self.append(Op.CHANNEL_FACTORS, (x, w), (out,))

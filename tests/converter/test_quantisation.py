@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from converter import flatbuffer
 from converter.errors import QuantisationError
 from converter.execution import execute
-from converter.graph import Graph, Op, Rule, S
+from converter.graph import Graph, Op, Rule, S, alike
 from converter.inspection import inspect
 from converter.integer import Quantisation
 from converter.quantisation import Range, asymmetric, quantise, symmetric, to_int8
@@ -146,11 +146,13 @@ def test_tiny_terms_stay_with_xnnpack(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kernels", KERNELS, ids=["xnnpack", "builtin"])
 @pytest.mark.parametrize("width", [WIDTH, 1], ids=["a channel each", "one for all"])
-def test_channel_factors(kernels: OpResolverType, width: int) -> None:
-    """Factors from 1/128 to 1 on one scale leave each result within a step and a half of int8."""
+@pytest.mark.parametrize("smallest", [0.5, 1 / 128])
+def test_channel_factors(kernels: OpResolverType, width: int, smallest: float) -> None:
+    """Factors, alike on one scale or with one each, leave each result within a step and a half of int8."""
     generator = np.random.default_rng(0)
     table = generator.uniform(-1, 1, (64, width)).astype(np.float32)
-    factors = np.geomspace(1 / 128, 1, WIDTH, dtype=np.float32) * generator.choice([-1, 1], WIDTH)
+    factors = np.geomspace(smallest, 1, WIDTH, dtype=np.float32) * generator.choice([-1, 1], WIDTH)
+    assert alike(factors) == (smallest == 0.5)
     graph = Graph()
     rows = graph.gather("rows", table, graph.reshape("ids.column", graph.input("ids"), (1, S, 1)))
     graph.outputs.append(graph.channel_factors("scaled", rows, factors.astype(np.float32)))

@@ -28,6 +28,9 @@ from tests.firmware_hooks.slots import releases as made
 from tests.serve.server import Server
 
 TEXT = "turn off the kitchen lights"
+LONG = " and ".join([TEXT] * 18)
+CLIENTS = 48
+"""who ask LONG with a tenth of the network's time: more than any machine here answers before their deadline"""
 PATIENCE = 60.0
 """seconds that a busy machine may need for what takes care a few"""
 
@@ -125,7 +128,7 @@ class Load(threading.Thread):
         with Client(self._url, timeout=30) as client:
             while not self._over.is_set():
                 try:
-                    assert client.understand(TEXT, deadline_ms=400).intent == "iot_hue_lightoff"
+                    assert client.understand(LONG, deadline_ms=400).intent == "iot_hue_lightoff"
                     self.answered += 1
                 except Overloaded as error:
                     self.refused.append(error)
@@ -157,7 +160,7 @@ def test_heat_under_load(folder: Path, tree: Tree) -> None:
     with Server(folder) as server, Client(server.url) as client, Care(folder, server.url, tree) as care:
         care.says(r"STATUS=the server is ready; 45 °C$")
         assert slowed(client) is None
-        load = [Load(server.url) for _ in range(4)]
+        load = [Load(server.url) for _ in range(CLIENTS)]
         for each in load:
             each.start()
         until(lambda: all(each.answered for each in load))
