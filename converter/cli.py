@@ -21,6 +21,19 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+def _checkpoint(context: click.Context, parameter: click.Parameter, value: str) -> Path:
+    """A checkpoint folder, or the one that came along under this name."""
+    from converter import starters
+    from converter.errors import CheckpointError
+
+    try:
+        return starters.find(value)
+    except CheckpointError as error:
+        raise click.BadParameter(str(error), context, parameter) from error
+
+
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
 _heads = click.option(
     "--head", "heads", multiple=True, metavar="NAME", help="Of a base model: embedding (default), hidden, pooled."
@@ -58,9 +71,14 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("checkpoint", type=_FOLDER)
+@click.argument("checkpoint", callback=_checkpoint)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="File to write.")
-@click.option("--calibration", type=_FILE, help="Texts like those the model will see, one a line.")
+@click.option(
+    "--calibration",
+    type=_FILE,
+    help="Texts like those the model will see, one a line.  [default: the checkpoint's calibration.txt, as `train` "
+    "leaves it; without one, a general English sample]",
+)
 @click.option("--name", help="The model's name.  [default: the output's file name]")
 @click.option(
     "--effort",
@@ -80,10 +98,13 @@ def convert(
     heads: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Convert CHECKPOINT, a Hugging Face folder, into one fully-integer .tflite file."""
+    """Convert CHECKPOINT, a Hugging Face folder or one that came along, into one fully-integer .tflite file."""
     with reported():
         from converter.conversion import convert as run
 
+        own = checkpoint / "calibration.txt"
+        if calibration is None and own.is_file():
+            calibration = own
         with progress_bars() as progress:
             report = run(
                 checkpoint,

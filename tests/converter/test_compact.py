@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from tokenizers import Tokenizer
 
+from converter import starters
 from converter.checkpoint import read
 from converter.checkpoint.compact import compact
 from converter.checkpoint.weights import open_weights
@@ -67,3 +69,18 @@ def test_eight_bits_without_scales_are_refused(checkpoint: Path, tmp_path: Path)
     save_file({name: tensor for name, tensor in load_file(path).items() if not name.endswith(".scale")}, path)
     with pytest.raises(CheckpointError, match="stored as I8"):
         read(tmp_path / "compact")
+
+
+@pytest.mark.parametrize("name", starters.names())
+def test_what_comes_along(name: str) -> None:
+    """Checkpoints that come with the converter are read by name, say whose they are, and fit their tokenizers."""
+    network = read(starters.find(name))
+    assert network.licence is not None and "all-MiniLM-L6-v2" in network.licence
+    assert len(network.encoder.word_embeddings) == Tokenizer.from_str(network.tokenizer).get_vocab_size()
+
+
+def test_nothing_of_that_name_came_along() -> None:
+    """A checkpoint that is nowhere is wrong usage, and the message names those that there are."""
+    run = CliRunner().invoke(main, ["convert", "nowhere", "-o", "nowhere.tflite"])
+    assert run.exit_code == 2
+    assert "base, reader, tiny" in run.stderr

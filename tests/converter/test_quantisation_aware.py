@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,9 +133,9 @@ def test_gradients_reach_every_trained_weight(options: Options) -> None:
 def test_tuning_keeps_the_best(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the last epochs make it worse, the weights from before them are kept."""
     monkeypatch.setattr(tuning, "RATE", 1e4)
-    outcome = train(options)
+    outcome = train(replace(options, schedule=replace(options.schedule, epochs=30, patience=30)))
     assert outcome.best.number == 0
-    assert np.isfinite(next(iter(outcome.scores.values()))["intent_accuracy"])
+    assert next(iter(outcome.scores.values()))["intent_accuracy"] > 0.5
 
 
 def test_other_weights_are_refused(options: Options, tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_other_weights_are_refused(options: Options, tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(CalibrationError, match=r"quantisation\.json"):
         converter.convert(options.output, tmp_path / "m.tflite")
-    train(dataclasses.replace(options, quantisation_aware=False, schedule=Schedule(epochs=1)))
+    train(replace(options, quantisation_aware=False, schedule=Schedule(epochs=1)))
     assert not path.exists()
 
 
@@ -188,8 +188,8 @@ def test_every_task(options: Options, tmp_path: Path, task: str, data: Callable[
     """Each task can be trained in integers, pairs with their types, and `convert` takes what that left."""
     data_set = data(tmp_path)
     change: dict[str, Any] = {"task": task, "data": [data_set], "validation_data": [data_set], "validation_share": 0.0}
-    schedule = dataclasses.replace(options.schedule, epochs=1)
-    train(dataclasses.replace(options, schedule=schedule, **change))
+    schedule = replace(options.schedule, epochs=1)
+    train(replace(options, schedule=schedule, **change))
     file = tmp_path / "m.tflite"
     assert converter.convert(options.output, file, calibration=options.output / "calibration.txt").effort == "trained"
     model = simulated(options.output, task).eval()

@@ -6,6 +6,7 @@ It begins with tests/serial/vectors.json; `fuzz_target` says what an input is. A
 from __future__ import annotations
 
 import argparse
+import resource
 import subprocess
 import sys
 import tempfile
@@ -32,7 +33,10 @@ def fuzz(seconds: int) -> int:
         corpus = folder / "corpus"
         corpus.mkdir()
         seeds(corpus)
-        limits = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=1024", "-timeout=20"]
+        # a process is said to have had what its parent had before it: getrusage(2) after execve(2)
+        inherited = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        memory = f"-rss_limit_mb={inherited + 1024}"
+        limits = [f"-max_total_time={seconds}", "-max_len=4096", memory, "-timeout=20"]
         command = [
             sys.executable,
             "-m",
