@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -124,7 +125,7 @@ class Userland:
     def _plugin(self) -> Path:
         library = self.root.resolve() / "icount.so"
         if not library.exists() or library.stat().st_mtime < PLUGIN_SOURCE.stat().st_mtime:
-            partial = library.with_suffix(f".{os.getpid()}")
+            partial = library.with_suffix(f".{os.getpid()}.{threading.get_ident()}")
             command = [
                 "cc",
                 "-O2",
