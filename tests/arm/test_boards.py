@@ -94,7 +94,7 @@ def test_integers(one: Board, other: Board) -> None:
 
 @pytest.mark.parametrize(("one", "other"), AGREE)
 def test_integers_of_every_model(one: Board, other: Board) -> None:
-    """So they do for every bundled model, from one token to the longest that it takes."""
+    """So they do for every bundled model, from one token to the longest that any takes."""
     assert sorted(integers(one)) == bundled_names()
     assert all(set(map(str, LENGTHS)) <= set(found) for found in integers(one).values())
     assert integers(one) == integers(other)
