@@ -60,11 +60,11 @@ def with_sections(card: str, added: str) -> str:
     return "\n\n".join(f"{title}\n\n{text}".strip() for title, text in [*kept, *by_title.items()]) + "\n"
 
 
-def with_introduction(card: str, manifest: Mapping[str, Any]) -> str:
-    """`card` with what stands at its beginning as `manifest` now has it."""
+def with_introduction(card: str, manifest: Mapping[str, Any], note: str) -> str:
+    """`card` with what stands at its beginning as `manifest` now has it, and a sentence more."""
     (title, text), *others = _sections(card)
     _, _, rest = text.partition("\n\n")
-    text = f"{_about(manifest)}\n\n{rest}"
+    text = f"{_about(manifest)} {note}\n\n{rest}"
     return "\n\n".join(f"{heading}\n\n{body}".strip() for heading, body in [(title, text), *others]) + "\n"
 
 

@@ -15,14 +15,16 @@ def names() -> list[str]:
 
 
 def find(name_or_path: str) -> Path:
-    """The folder of a checkpoint: one that came with the converter by its name, or the folder itself.
+    """The folder of a checkpoint: the folder itself, or one that came with the converter by its name.
+
+    A checkpoint of the user's own comes first: whoever trained one into a folder `reader` means that one.
 
     Raises:
         CheckpointError: neither is there; it names those that came with the converter.
     """
-    if name_or_path in names():
-        return FOLDER / name_or_path
     path = Path(name_or_path)
+    if name_or_path in names() and not (path / "config.json").is_file():
+        return FOLDER / name_or_path
     if path.is_dir():
         return path
     known = ", ".join(names()) or "none"

@@ -23,8 +23,8 @@ WORDS = re.compile(rb"embeddings\.words(\.aside\.\d+)?\.table")
 def trim_file(file: Path, output: Path, size: int, texts: Sequence[str]) -> Trimmed:
     """Writes the model file `file` to `output` with the `size` tokens that matter for `texts` (`trimming.trim`).
 
-    Texts whose wordpieces are kept give the same results as before, to the bit. What the card says of scores is of
-    the whole vocabulary; measure again.
+    Texts whose wordpieces are kept give the same results as before, to the bit. Scores in card and manifest stay
+    those of the whole vocabulary, and the card says so; measure again.
 
     Raises:
         FormatError: it was not made by edge-converter, or cannot be read or written.
@@ -58,7 +58,8 @@ def trim_file(file: Path, output: Path, size: int, texts: Sequence[str]) -> Trim
     manifest["architecture"] |= {"vocabulary": len(kept), "parameters": parameters}
     manifest["flatbuffer"] = {"size": len(network), "sha256": hashlib.sha256(network).hexdigest()}
     manifest["tokenizer_sha256"] = hashlib.sha256(after.encode()).hexdigest()
-    entries[CARD] = card.with_introduction(entries[CARD], manifest)
+    note = f"Trimmed from {rows:,} wordpieces: the scores below, and those in the manifest, are of all of them."
+    entries[CARD] = card.with_introduction(entries[CARD], manifest, note)
     entries |= {MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1), TOKENIZER: after}
     write(output, assemble(network, entries))
     return Trimmed(

@@ -84,3 +84,12 @@ def test_nothing_of_that_name_came_along() -> None:
     run = CliRunner().invoke(main, ["convert", "nowhere", "-o", "nowhere.tflite"])
     assert run.exit_code == 2
     assert "base, reader, tiny" in run.stderr
+
+
+def test_a_folder_of_ones_own_comes_first(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint in a folder that is named as one that came along is what its user means; an empty folder is not."""
+    monkeypatch.chdir(checkpoint.parent)
+    checkpoint.rename("reader")
+    Path("tiny").mkdir()
+    assert starters.find("reader") == Path("reader")
+    assert starters.find("tiny") == starters.FOLDER / "tiny"

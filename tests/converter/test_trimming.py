@@ -220,6 +220,7 @@ def test_trimmed_model_file_says_what_it_is(smaller: Path) -> None:
     assert after["architecture"]["parameters"] == before["architecture"]["parameters"] - gone * 192
     assert after["heads"] == before["heads"]
     assert "3,000 wordpieces" in new[model_file.CARD].split("## ")[0]
+    assert "Trimmed from" in new[model_file.CARD].split("## ")[0]
     assert new[model_file.CARD].partition("## ")[2] == old[model_file.CARD].partition("## ")[2]
 
 

@@ -4,65 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.firmware_hooks import sshd
 from tests.firmware_hooks.slots.releases import Releases
-from tests.serve.server import free_port
 
 pytestmark = pytest.mark.flash
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-SSHD = "/usr/sbin/sshd"
 
 
 @pytest.fixture
 def target(tmp_path: Path, releases: Releases, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The address of a board: an sshd at the loopback, with a key bound to `edge-flash model receive`."""
-    # sshd wants the folders above its files to be nobody else's to write
-    with tempfile.TemporaryDirectory(prefix="edge-sshd-", dir="/root") as name:
-        folder = Path(name)
-        for key in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True)
-        receive = (
-            f"cd {REPOSITORY} && {sys.executable} -m firmware_hooks.flash.cli model receive --models {tmp_path}/models "
-            f"--keys {releases.keys} --url unix://{tmp_path}/none.sock"
-        )
-        public = (folder / "user.pub").read_text()
-        (folder / "authorized_keys").write_text(f'restrict,command="{receive}" {public}')
-        port = free_port()
-        (folder / "config").write_text(
-            f"ListenAddress 127.0.0.1:{port}\nHostKey {folder}/host\nPidFile none\nUsePAM no\n"
-            f"AuthorizedKeysFile {folder}/authorized_keys\nPasswordAuthentication no\n"
-        )
-        Path("/run/sshd").mkdir(exist_ok=True)
-        daemon = subprocess.Popen([SSHD, "-D", "-e", "-f", folder / "config"], stderr=subprocess.PIPE)
-        try:
-            assert daemon.stderr is not None
-            said = b""
-            while b"listening" not in said:
-                assert select.select([daemon.stderr], [], [], 60)[0], said
-                line = daemon.stderr.readline()
-                assert line, f"sshd ended: {said.decode()}"
-                said += line
-            host = (folder / "host.pub").read_text()
-            (folder / "known").write_text(f"[127.0.0.1]:{port} {host}")
-            monkeypatch.setenv(
-                "EDGE_FLASH_SSH", f"ssh -F none -i {folder}/user -o UserKnownHostsFile={folder}/known -o BatchMode=yes"
-            )
-            yield f"ssh://root@127.0.0.1:{port}"
-        finally:
-            daemon.terminate()
-            daemon.wait()
-            assert daemon.stderr is not None
-            daemon.stderr.close()
+    receive = (
+        f"cd {REPOSITORY} && {sys.executable} -m firmware_hooks.flash.cli model receive --models {tmp_path}/models "
+        f"--keys {releases.keys} --url unix://{tmp_path}/none.sock"
+    )
+    with sshd.running(f'restrict,command="{receive}"') as server:
+        monkeypatch.setenv("EDGE_FLASH_SSH", server.ssh)
+        yield f"ssh://root@127.0.0.1:{server.port}"
 
 
 def flash(*arguments: object) -> subprocess.CompletedProcess[str]:
