@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
@@ -14,6 +15,9 @@ from edge_runtime.client.urls import Address
 from edge_runtime.errors import ConnectionLost, EdgeError, ServerError
 from edge_runtime.protocol.limits import Limits
 from edge_runtime.protocol.lines import Lines
+
+_READ = 1 << 16
+"""bytes asked for at once"""
 
 
 class Channel(asyncio.Protocol):
@@ -86,6 +90,9 @@ class Channel(asyncio.Protocol):
         try:
             await self._writable.wait()
             self._write(number, line)
+        except EdgeError as error:
+            self._give_slot_back(number)
+            raise ConnectionLost(str(error)) from None
         except BaseException:
             self._give_slot_back(number)
             raise
@@ -136,6 +143,8 @@ class Channel(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         why = f": {error}" if error is not None else ""
+        if error is not None:
+            self._last_words()
         self.end(f"{self._address} ended the connection before it answered{why}")
 
     def pause_writing(self) -> None:
@@ -155,8 +164,23 @@ class Channel(asyncio.Protocol):
             # the write itself found that the other end is gone
             self.forget(number)
             del self._waiting[number]
+            self._last_words()
             self.end(f"{self._address} ended the connection")
-        raise ConnectionLost(str(self._ended))
+        assert self._ended is not None
+        raise type(self._ended)(str(self._ended))
+
+    def _last_words(self) -> None:
+        """Take what had arrived before the other end went: asyncio reads no more once a write has failed."""
+        assert self._transport is not None
+        connected = self._transport.get_extra_info("socket")
+        while self._ended is None:
+            try:
+                data = os.read(connected.fileno(), _READ)
+            except OSError:
+                return
+            if not data:
+                return
+            self.data_received(data)
 
     def _take(self, line: bytes) -> None:
         """Put a message where it belongs."""

@@ -230,15 +230,51 @@ def test_closed_while_idle(kind: str, hostile: Start) -> None:
     assert server.connections == 5
 
 
-def test_last_words(kind: str, hostile: Start) -> None:
-    """An error that concerns the whole connection is raised as what it is."""
+@pytest.mark.parametrize("before", [False, True], ids=["meanwhile", "before the client writes"])
+def test_last_words(before: bool, kind: str, hostile: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that concerns the whole connection is raised as what it is, even where nothing can be sent any more."""
     error = {"id": None, "error": {"code": "overloaded", "message": "the server is full"}}
+    gone, hello = threading.Event(), messages.hello
 
     def talk(peer: Peer) -> None:
         peer.send(error)
+        peer.close()
+        gone.set()
 
+    def late_hello(number: int, token: str | None) -> bytes:
+        gone.wait()
+        return hello(number, token)
+
+    if before:
+        monkeypatch.setattr(messages, "hello", late_hello)
     with Driver(kind, hostile(talk).url, timeout=60.0) as driver, pytest.raises(Overloaded, match="full"):
         driver.call("understand", TEXT)
+
+
+def test_reply_before_the_end(hostile: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reply that lies there unread when the next request finds the server gone is not lost; the next is sent again."""
+    gone, request = threading.Event(), messages.request
+
+    def talk(peer: Peer) -> None:
+        peer.greet()
+        peer.send({"id": peer.read()["id"], **UNDERSTOOD})
+        peer.close()
+        gone.set()
+
+    def late_request(number: int, op: str, values: Any, limits: Any) -> bytes:
+        if values.get("text") == "second":
+            gone.wait()
+        return request(number, op, values, limits)
+
+    async def run() -> None:
+        async with AsyncClient(server.url, timeout=60.0) as client:
+            replies = await asyncio.gather(client.understand("first"), client.understand("second"))
+        assert [reply.intent for reply in replies] == ["x", "x"]
+
+    monkeypatch.setattr(messages, "request", late_request)
+    server = hostile(talk)
+    asyncio.run(run())
+    assert server.connections == 2
 
 
 def test_unknown_code(kind: str, hostile: Start) -> None:
