@@ -17,7 +17,7 @@ def write(manifest: Mapping[str, Any], details: Mapping[str, Any]) -> str:
     lines = [
         f"# {manifest['name']}",
         "",
-        _about(manifest),
+        about(manifest),
         "",
         f"Licence: {manifest['source']['licence'] or 'not stated by the checkpoint'}",
         "",
@@ -64,7 +64,7 @@ def with_introduction(card: str, manifest: Mapping[str, Any], note: str) -> str:
     """`card` with what stands at its beginning as `manifest` now has it, and a sentence more."""
     (title, text), *others = _sections(card)
     _, _, rest = text.partition("\n\n")
-    text = f"{_about(manifest)} {note}\n\n{rest}"
+    text = f"{about(manifest)} {note}\n\n{rest}"
     return "\n\n".join(f"{heading}\n\n{body}".strip() for heading, body in [(title, text), *others]) + "\n"
 
 
@@ -81,7 +81,8 @@ def _sections(card: str) -> list[tuple[str, str]]:
     return [(title, "\n".join(lines).strip()) for title, lines in sections]
 
 
-def _about(manifest: Mapping[str, Any]) -> str:
+def about(manifest: Mapping[str, Any]) -> str:
+    """The paragraph that a card begins with."""
     a = manifest["architecture"]
     return (
         f"A {a['family']} encoder in integers: {a['layers']} layers × {a['hidden_size']}, "

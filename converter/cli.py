@@ -171,6 +171,24 @@ def trim(model: Path, output: Path, size: int, texts: tuple[Path, ...], as_json:
 
 @main.command()
 @click.argument("file", type=_FILE)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Model file to write.")
+@click.option("--longest", type=int, metavar="N", help="Tokens of the longest text.  [default: what FILE takes]")
+@click.option("--single-texts", is_flag=True, help="It will not be given pairs of texts.")
+@_json
+def shorten(file: Path, output: Path, longest: int | None, single_texts: bool, as_json: bool) -> None:
+    """Leave out the positions of a model file that its texts do not reach; nothing else changes."""
+    with reported():
+        from converter.shortening import shorten as run
+
+        done = run(file, output, longest, single_texts)
+    if as_json:
+        _dump(done.to_json())
+    else:
+        click.echo(f"{done.bytes_before:,} → {done.bytes:,} bytes; texts of up to {done.longest} tokens")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
 @click.option("--add", type=_FILE, help="Markdown whose sections (## …) are added, or take the place of those there.")
 def card(file: Path, add: Path | None) -> None:
     """Print a model's card, or add to it: scores, limits, how it was made. The model itself stays as it is."""
