@@ -283,7 +283,7 @@ class Graph:
         return out
 
     def softmax(self, name: str, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """→ eˣ of each row on a scale that makes its sum 1 to 2, and the factor [..., 1] that is still missing.
+        """→ eˣ of each row, divided to a sum of at most `softmax.LARGEST_SUM`, and the factor [..., 1] that is missing.
 
         `positions` is the input of that name: where the integers' sums take their length from.
         """

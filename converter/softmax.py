@@ -1,8 +1,8 @@
 """Softmax in integers from operators that XNNPACK runs: SOFTMAX itself is left to a kernel four times slower on x86.
 
 e^(x − largest x) is ELU of a number ≤ 0, plus 1. The sum of each row is taken exactly in int32 and divided out in two
-steps: by a power of two, which keeps each weight as exact as 8 bits allow, and, after the weights have met the values,
-by what is left.
+steps: by a power of two before the weights meet the values, so that what they make of them stays within one range, and
+by what is left after it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,20 @@ STEPS = 128
 POWER_OF_TWO = Quantisation(np.array([1 / 128], np.float32), -128)
 """1, ½ … 1/128"""
 LEAST_POWER = 1 / 128
+LARGEST_SUM = 8.0
+"""that a row's weights are left with, at least half of it where they had more.
+
+With 1 in its place the weights of a row that attends to a hundred tokens alike would have two steps each. The larger it
+is the coarser the result's steps: a row that attends to one token needs an eighth of the range that others do.
+"""
 LARGEST_TABLE = 1 << 17
 """entries; up to 1,024 tokens it is looked up with the sum itself"""
 
 
 def normaliser(sums: NDArray[Any]) -> tuple[Array, Array]:
     """1 / sums, sums ≥ 1, as a power of two and the rest."""
-    _, exponent = np.frexp(np.maximum(sums, 1))
-    power = np.maximum(np.ldexp(1.0, 1 - exponent), LEAST_POWER)
+    _, exponent = np.frexp(np.maximum(sums, 1) / LARGEST_SUM)
+    power = np.clip(np.ldexp(1.0, -exponent), LEAST_POWER, 1)
     return power.astype(np.float32), (1 / sums / power).astype(np.float32)
 
 
