@@ -25,6 +25,10 @@ from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Ne
 from converter.plan import LARGEST_SCALE, HiddenPlan, LayerPlan, Plan, balance
 
 
+LEAST_EXTENT = 2.0
+"""that a LayerNorm's output has, and no range cuts; a channel of it cannot have more than √hidden"""
+
+
 @dataclass
 class Features:
     """A LayerNorm's output: the real vector of a token is `gamma · n + beta`, n's channels being on one tensor or a
@@ -43,7 +47,11 @@ class Features:
     _operands: dict[int, list[Operand]] = field(default_factory=dict)
 
     def operands(self, graph: Graph, groups: int) -> list[Operand]:
-        """One for each of `groups` blocks of channels; made once for all layers that read them."""
+        """One for each of `groups` blocks of channels; made once for all layers that read them.
+
+        A channel that is divided by a large number is read from a column of its own, on which it is not: else its
+        weights, multiplied by that number, would leave few steps to the others of their rows.
+        """
         if groups not in self._operands:
             suffix = "" if groups == 1 else f".of{groups}"
             pieces = [graph.split(f"{part.name}{suffix}", part, groups) for part in self.parts]
@@ -51,9 +59,18 @@ class Features:
             scales = [np.split(s, groups) for s in self.scales]
             self._operands[groups] = []
             for g in range(groups):
-                tensor = graph.concat(f"{self.name}.joined{suffix}{suffix_of(g, groups)}", [p[g] for p in pieces])
+                end = f"{suffix}{suffix_of(g, groups)}"
+                parts = [p[g] for p in pieces]
                 held = np.concatenate([c[g] for c in channels])
                 scale = np.concatenate([s[g] for s in scales])
+                large = np.flatnonzero(scales[0][g] > LARGEST_SCALE)
+                if len(large):
+                    share = np.float32(math.sqrt(len(self.gamma)) / LEAST_EXTENT)
+                    parts.append(_aside(graph, f"{self.name}.large{end}", parts[0], large, scale[large] / share))
+                    held = np.concatenate([held, held[large]])
+                    scale = np.concatenate([scale, np.full(len(large), share)])
+                    scale[large] = 0
+                tensor = graph.concat(f"{self.name}.joined{end}", parts)
                 self._operands[groups].append(Operand(tensor, held, self.gamma[held] * scale))
         return self._operands[groups]
 
@@ -227,10 +244,7 @@ def _normalise(
         weight[large] = 0
         squared[0] = graph.channel_factors(f"{name}.centred.unscaled", centred[0], weight, Rule.SYMMETRIC)
         if len(large):
-            rows = np.zeros((len(large), len(scale)), np.float32)
-            rows[np.arange(len(large)), large] = scale[large]
-            bias = np.zeros(len(large), np.float32)
-            squared.append(graph.linear(f"{name}.centred.large", centred[0], rows, bias, rule=Rule.SYMMETRIC))
+            squared.append(_aside(graph, f"{name}.centred.large", centred[0], large, scale[large]))
     inverses = graph.inverse_deviation(
         f"{name}.inverse_deviation", squared[0], squared[1:], count=hidden, epsilon=norm.epsilon, factors=factors
     )
@@ -240,6 +254,13 @@ def _normalise(
     ]
     after = [scale, *(np.full(len(c), f, np.float32) for c, f in zip(channels[1:], factors, strict=True))]
     return Features(f"{name}.normalised", parts, channels, after, norm.gamma, norm.beta)
+
+
+def _aside(graph: Graph, name: str, x: Tensor, channels: NDArray[np.int64], factors: Array) -> Tensor:
+    """Some channels of `x`, multiplied, on a tensor of their own."""
+    rows = np.zeros((len(channels), x.shape[-1]), np.float32)
+    rows[np.arange(len(channels)), channels] = factors
+    return graph.linear(name, x, rows, np.zeros(len(channels), np.float32), rule=Rule.SYMMETRIC)
 
 
 # -- heads
