@@ -47,6 +47,7 @@ clinc150 (CC BY 3.0, Larson et al. 2019) and public-domain novels; encoder disti
 # Only one text at a time, and none longer than any that was trained.
 edge-converter convert "$out/assistant" -o "$out/assistant.tflite" --calibration "$out/assistant/calibration.txt"
 edge-converter shorten "$out/assistant.tflite" -o "$out/assistant.tflite" --single-texts
+edge-converter self-test "$out/assistant.tflite" "$here/assistant_questions.jsonl"
 
 # Scores: what was set aside of hwu64 (the first 797 of what was validated on), and all of snips/valid.
 head -n 797 "$out/assistant/validation.jsonl" > "$out/hwu64.jsonl"
