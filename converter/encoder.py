@@ -24,7 +24,6 @@ from converter.linear import Operand, apply, blocks, fold, linear_of, scale_rows
 from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Network
 from converter.plan import LARGEST_SCALE, HiddenPlan, LayerPlan, Plan, balance
 
-
 LEAST_EXTENT = 2.0
 """that a LayerNorm's output has, and no range cuts; a channel of it cannot have more than √hidden"""
 
@@ -66,7 +65,8 @@ class Features:
                 large = np.flatnonzero(scales[0][g] > LARGEST_SCALE)
                 if len(large):
                     share = np.float32(math.sqrt(len(self.gamma)) / LEAST_EXTENT)
-                    parts.append(_aside(graph, f"{self.name}.large{end}", parts[0], large, scale[large] / share))
+                    factors = (scale[large] / share).astype(np.float32)
+                    parts.append(_aside(graph, f"{self.name}.large{end}", parts[0], large, factors))
                     held = np.concatenate([held, held[large]])
                     scale = np.concatenate([scale, np.full(len(large), share)])
                     scale[large] = 0

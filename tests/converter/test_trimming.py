@@ -217,7 +217,10 @@ def test_trimmed_model_file_says_what_it_is(smaller: Path) -> None:
     before, after = (json.loads(entries[model_file.MANIFEST]) for entries in (old, new))
     gone = before["architecture"]["vocabulary"] - 3000
     assert after["architecture"]["vocabulary"] == 3000
-    assert after["architecture"]["parameters"] == before["architecture"]["parameters"] - gone * before["architecture"]["hidden_size"]
+    assert (
+        after["architecture"]["parameters"]
+        == before["architecture"]["parameters"] - gone * before["architecture"]["hidden_size"]
+    )
     assert after["heads"] == before["heads"]
     assert "3,000 wordpieces" in new[model_file.CARD].split("## ")[0]
     assert "Trimmed from" in new[model_file.CARD].split("## ")[0]
