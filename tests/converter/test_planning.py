@@ -10,8 +10,10 @@ import pytest
 
 from converter import calibration, encoder, planning
 from converter.checkpoint import read
+from converter.execution import execute
+from converter.graph import Op
 from converter.network import LayerNorm, Network
-from converter.plan import Plan
+from converter.plan import LayerPlan, Plan
 from tests.converter.random_checkpoint import make
 
 TEXTS = ["turn off the light", "é e 中", "the lights , turn", "Off", "e é e é light ##s"]
@@ -145,3 +147,26 @@ def test_dead_channels_are_planned_for(dead: int) -> None:
     assert planning._choose_tiers(extents, extents, scales, 1) == ()
     for steps in planning._scale_steps(scales, ()):
         assert np.abs(steps).max() <= planning.MOST_STEPS
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_large_channels_do_not_coarsen_the_weights_of_others(tmp_path: Path, groups: int) -> None:
+    """A channel that is divided by a hundred is read from a column of its own: the network computes the same, and in
+    the rows of weights that channel does not dwarf the others.
+    """
+    config = dict.fromkeys(("q_groups", "k_groups", "v_groups", "intermediate_groups", "output_groups"), groups)
+    make(tmp_path, "SqueezeBertModel", hidden_size=96, embedding_size=96, intermediate_size=96, **config)
+    network = read(tmp_path)
+    steps = np.zeros(96, np.int64)
+    steps[50] = 53
+    layers = tuple(LayerPlan(attention_scales=steps, output_scales=steps) for _ in network.encoder.layers)
+    plain, planned = (encoder.build(network, plan) for plan in (None, Plan(embedding_scales=steps, layers=layers)))
+    for sample in calibration.encode(network, TEXTS, 20):
+        expected, found = (execute(graph, sample) for graph in (plain, planned))
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-3, atol=1e-3)
+    readers = [o for o in planned.operators if o.op is Op.LINEAR and ".joined" in o.inputs[0].name]
+    assert readers
+    for operator in readers:
+        weight = np.abs(np.asarray(operator.inputs[1].constant))
+        assert np.median(weight.max(axis=1) / np.median(weight, axis=1)) < 30
