@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -20,17 +21,42 @@ SEED = 20_200_619
 """the date of the SqueezeBERT paper (arXiv:2006.11316)"""
 
 
-def save(folder: Path, vocabulary: Path = SHARED_VOCABULARY) -> None:
-    """Save SqueezeBertModel of `SqueezeBertConfig()`, whose defaults are squeezebert-uncased's, to `folder`."""
+HEAD_WIDTH = 64
+"""of every BERT and SqueezeBERT"""
+
+
+def save(folder: Path, vocabulary: Path = SHARED_VOCABULARY, hidden: int = 768, layers: int = 12) -> None:
+    """Save SqueezeBertModel of `SqueezeBertConfig()`, whose defaults are squeezebert-uncased's, to `folder`.
+
+    Args:
+        folder: is made where it is missing.
+        vocabulary: a piece a line.
+        hidden: size, 768 in squeezebert-uncased; all else that depends on it follows.
+        layers: 12 in squeezebert-uncased.
+    """
     torch.manual_seed(SEED)
-    config = transformers.SqueezeBertConfig()
+    config = transformers.SqueezeBertConfig(
+        hidden_size=hidden,
+        embedding_size=hidden,
+        intermediate_size=4 * hidden,
+        num_attention_heads=hidden // HEAD_WIDTH,
+        num_hidden_layers=layers,
+    )
     transformers.SqueezeBertModel(config).eval().save_pretrained(folder)
+    _add_tokenizer(folder, vocabulary, config, "SqueezeBertTokenizer")
+
+
+def save_bert(folder: Path, vocabulary: Path = SHARED_VOCABULARY) -> None:
+    """Save BertModel of `BertConfig()`, whose defaults are bert-base-uncased's, without a pooler to `folder`."""
+    torch.manual_seed(SEED)
+    config = transformers.BertConfig()
+    transformers.BertModel(config, add_pooling_layer=False).eval().save_pretrained(folder)
+    _add_tokenizer(folder, vocabulary, config, "BertTokenizer")
+
+
+def _add_tokenizer(folder: Path, vocabulary: Path, config: Any, name: str) -> None:
     (folder / "vocab.txt").write_bytes(vocabulary.read_bytes())
-    settings = {
-        "do_lower_case": True,
-        "model_max_length": config.max_position_embeddings,
-        "tokenizer_class": "SqueezeBertTokenizer",
-    }
+    settings = {"do_lower_case": True, "model_max_length": config.max_position_embeddings, "tokenizer_class": name}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 

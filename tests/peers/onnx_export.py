@@ -11,6 +11,8 @@ import transformers
 
 INPUT = "ids"
 TRACED_LENGTH = 16
+MOST_TEXTS = 64
+"""in one batch"""
 
 
 class MeanPooled(torch.nn.Module):
