@@ -12,8 +12,8 @@ from typing import Any
 
 from tests.peers.accuracy import calibration_size, results
 from tests.peers.accuracy.cases import cases
-from tests.peers.environments import PACKAGES
 from tests.peers.accuracy.study import measured
+from tests.peers.environments import PACKAGES
 
 HERE = ("ai-edge-litert", "numpy", "onnx", "onnxruntime", "torch", "transformers")
 ELSEWHERE = ("tensorflow", "quantizer")

@@ -1,6 +1,6 @@
 """Makes each peer's model file from the two checkpoints; what is there is not made again.
 
-BUILD/SqueezeBERT/ and BUILD/BERT/ hold the files, with a link to the checkpoint and, for SqueezeBERT, to our model file.
+BUILD/SqueezeBERT/ and BUILD/BERT/ hold the files, the checkpoint, and for SqueezeBERT our model file (links).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Fewer(Subject):
 
 
 def fuse(subject: Subject) -> None:
-    """BERT as ONNX Runtime's own optimiser leaves it: attention, normalisations and GELU with its bias in one operator each.
+    """BERT as ONNX Runtime's own optimiser leaves it: attention, normalisations, GELU with its bias in one operator each.
 
     Its patterns know what PyTorch's older exporter writes of attention written out; of the newer one's graphs it leaves
     attention as it is.
