@@ -3,9 +3,9 @@
     PYTHON executorch_peer.py CHECKPOINT FOLDER
 
 Runs where `executorch` is installed, with this repository on its path. FOLDER holds calibration.npz
-(`tests.peers.accuracy.exchange`); float.pte and int8.pte are added. The quantiser is used
-as https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quantization.html says: weights per channel, linear
-layers and convolutions, activations by a calibration.
+(`tests.peers.accuracy.exchange`); float.pte and int8.pte are added. The quantiser is
+used as https://docs.pytorch.org/executorch/stable/backends/xnnpack/xnnpack-quantization.html says: weights per channel,
+linear layers and convolutions, activations by a calibration.
 """
 
 from __future__ import annotations

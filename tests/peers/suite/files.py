@@ -73,7 +73,7 @@ class Fewer(Subject):
 
 
 def fuse(subject: Subject) -> None:
-    """BERT as ONNX Runtime's own optimiser leaves it: attention, normalisations, GELU with its bias in one operator each.
+    """BERT as ONNX Runtime's own optimiser leaves it: attention, normalisation, GELU with its bias: one operator each.
 
     Its patterns know what PyTorch's older exporter writes of attention written out; of the newer one's graphs it leaves
     attention as it is.

@@ -1,8 +1,8 @@
 """How our cost grows with tokens, hidden size and layers, beside the count of operations.
 
 Instructions are exact, so a fit shows the work and not the machine: `instructions = a × products + b × values`, where
-products are the multiply-accumulates of linear layers and attention, and values are tokens × hidden size × layers, of which
-normalisations, activations and layout make a fixed number of passes.
+products are the multiply-accumulates of linear layers and attention, and values are tokens × hidden size × layers:
+normalisations, activations and layout go over them a fixed number of times.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     PYTHON llama_peer.py FOLDER
 
-Runs where `gguf` is installed and imports nothing of ours. FOLDER holds what `tests.peers.accuracy.exchange` writes and a
-vocab.txt; model.gguf is added. Names are those of llama.cpp's own convert_hf_to_gguf.py.
+Runs where `gguf` is installed and imports nothing of ours. FOLDER holds what `tests.peers.accuracy.exchange` writes and
+a vocab.txt; model.gguf is added. Names are those of llama.cpp's own convert_hf_to_gguf.py.
 """
 
 from __future__ import annotations

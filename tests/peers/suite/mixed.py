@@ -1,4 +1,4 @@
-"""Throughput of short requests of mixed lengths, as apps send them, each peer in every way in which it can take them."""
+"""Throughput of short requests of mixed lengths, as apps send them, in every way that a peer can take them."""
 
 from __future__ import annotations
 

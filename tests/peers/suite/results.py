@@ -1,4 +1,4 @@
-"""What was measured: under the build folder while it is measured, and docs/performance/results.json, which the document has."""
+"""What was measured: rows in a file under the build folder, from which docs/performance/results.json is filled."""
 
 from __future__ import annotations
 
