@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +43,7 @@ class Suite:
             if peer.name not in failed:
                 try:
                     Worker(peer, self.build, 1, self.build / "cache").close()
-                except (WorkerError, OSError) as error:
+                except (WorkerError, OSError, subprocess.CalledProcessError) as error:
                     failed[peer.name] = str(error)
         self.results.add("absent", [{"peer": name, "reason": reason} for name, reason in failed.items()])
         self.peers = [peer for peer in self.peers if peer.name not in failed]

@@ -26,7 +26,7 @@ from tests.peers.suite.roster import BERT, SQUEEZEBERT, Peer
 CHECKPOINT, OURS = "checkpoint", "ours.tflite"
 ONNX_OPERATORS = 17
 """the newest set of operators that the optimiser's patterns for BERT are made for"""
-TEXTS = 64
+TEXTS = 32
 """calibration texts: what a peer's integers cost does not depend on how good they are"""
 REPOSITORY = Path(__file__).resolve().parents[3]
 

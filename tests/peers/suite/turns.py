@@ -44,6 +44,7 @@ class Worker:
         file = build.resolve() / peer.network / peer.file
         paths = {"PYTHONPATH": str(REPOSITORY), "EDGE_RUNTIME_CACHE": str(cache)}
         self._name = peer.name
+        began = time.perf_counter()
         self._process = subprocess.Popen(
             [python, "-W", "ignore", str(WORKER), peer.runtime, str(file), str(threads)],
             env={**os.environ, **QUIET, **paths},
@@ -52,7 +53,6 @@ class Worker:
             stderr=subprocess.PIPE if not os.environ.get("PEERS_VERBOSE") else None,
             text=True,
         )
-        began = time.perf_counter()
         self.first: dict[str, float] = self._read()
         self.first["first_answer_ms"] = (time.perf_counter() - began) * 1000
 
