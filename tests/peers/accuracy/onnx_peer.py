@@ -29,7 +29,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from converter.network import Network
 from tests.peers.accuracy.tflite import Outputs
 from tests.peers.accuracy.torch_network import Headed
-from tests.peers.onnx_export import INPUT, MOST_TEXTS, TRACED_LENGTH
+from tests.peers.tracing import INPUT, MOST_TEXTS, TRACED_LENGTH
 
 MATRIX_PRODUCTS = ["MatMul", "Gemm", "Conv"]
 OUTPUT = "head."

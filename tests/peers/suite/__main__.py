@@ -36,9 +36,9 @@ class Suite:
 
     def prepare(self) -> None:
         """Make files, try each peer once, and leave out those that fail, with the reason in the results."""
-        files.prepare(self.arguments.checkpoint, self.arguments.model, self.build)
-        references = [peer for peer in roster.PEERS if peer.name in roster.REFERENCE.values()]
-        failed = files.make([*self.peers, *references], self.build)
+        networks = {peer.network for peer in self.peers}
+        files.prepare(self.arguments.checkpoint, self.arguments.model, self.build, networks)
+        failed = files.make(self.peers, self.build)
         for peer in self.peers:
             if peer.name not in failed:
                 try:

@@ -25,7 +25,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 from executorch.exir import to_edge_transform_and_lower
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-from tests.peers.onnx_export import TRACED_LENGTH, MeanPooled
+from tests.peers.tracing import TRACED_LENGTH, MeanPooled
 
 FLOAT, INTEGER = "float.pte", "int8.pte"
 

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 
 import torch
@@ -20,8 +20,8 @@ import converter.checkpoint
 from tests.peers import checkpoint, environments
 from tests.peers.accuracy import exchange, methods, onnx_peer
 from tests.peers.accuracy.methods import Subject
-from tests.peers.onnx_export import INPUT, TRACED_LENGTH, MeanPooled
 from tests.peers.suite.roster import BERT, SQUEEZEBERT, Peer
+from tests.peers.tracing import INPUT, TRACED_LENGTH, MeanPooled
 
 CHECKPOINT, OURS = "checkpoint", "ours.tflite"
 ONNX_OPERATORS = 17
@@ -35,13 +35,13 @@ class NotMadeError(Exception):
     """A peer's own program failed, with the end of what it said."""
 
 
-def prepare(squeezebert: Path, model: Path, build: Path) -> None:
-    """Lay out BUILD for a checkpoint and what was converted from it; the BERT has random weights."""
+def prepare(squeezebert: Path, model: Path, build: Path, networks: Container[str] = (SQUEEZEBERT, BERT)) -> None:
+    """Lay out BUILD for a checkpoint and what was converted from it; a BERT that is wanted has random weights."""
     for network in (SQUEEZEBERT, BERT):
         (build / network).mkdir(parents=True, exist_ok=True)
     _link(build / SQUEEZEBERT / CHECKPOINT, squeezebert)
     _link(build / SQUEEZEBERT / OURS, model)
-    if not (build / BERT / CHECKPOINT / "config.json").exists():
+    if BERT in networks and not (build / BERT / CHECKPOINT / "config.json").exists():
         checkpoint.save_bert(build / BERT / CHECKPOINT, squeezebert / "vocab.txt")
 
 

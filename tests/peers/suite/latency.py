@@ -64,8 +64,8 @@ def measure(
 def same(peers: Sequence[Peer], model: Path, build: Path) -> list[dict[str, Any]]:
     """A row for each peer: the lowest cosine to its network in PyTorch's float32."""
     requests = [[texts.tokens(model, length)] for length in SAME]
-    references = [peer for peer in roster.PEERS if peer.name in roster.REFERENCE.values()]
-    needed = [peer for peer in references if peer in peers or peer.network in {each.network for each in peers}]
+    wanted = {roster.REFERENCE[peer.network] for peer in peers}
+    needed = [peer for peer in roster.PEERS if peer.name in wanted]
     found = {}
     for peer in dict.fromkeys((*needed, *peers)):
         worker = Worker(peer, build, 1, build / "cache")

@@ -40,6 +40,14 @@ TOGETHER = 8
 PEERS = (
     Peer(OURS, SQUEEZEBERT, "edge", "ours.tflite", packages=(*LITERT, "click", "pyserial"), emulated="litert"),
     Peer(
+        # how boards without LSE atomics (Pi 3, Pi 4, Zero 2 W) load it
+        "ours, LiteRT interpreter",
+        SQUEEZEBERT,
+        "edge-interpreter",
+        "ours.tflite",
+        packages=(*LITERT, "click", "pyserial"),
+    ),
+    Peer(
         "ours, tflite-runtime",
         SQUEEZEBERT,
         "edge",
