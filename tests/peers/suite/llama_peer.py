@@ -9,6 +9,7 @@ a vocab.txt; model.gguf is added. Names are those of llama.cpp's own convert_hf_
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,12 +44,13 @@ def describe(writer: Any, structure: dict[str, Any], arrays: dict[str, Any]) -> 
 def add_vocabulary(writer: Any, pieces: list[str]) -> None:
     """The loader asks for one, though token ids are what is run."""
     # a word's first piece is marked in place of the further ones
-    marked = [piece[2:] if piece.startswith("##") else piece if piece[:1] == "[" else "▁" + piece for piece in pieces]
+    special = re.compile(r"\[.+\]")
+    marked = [p[2:] if p.startswith("##") else p if special.fullmatch(p) else "▁" + p for p in pieces]
     writer.add_tokenizer_model("bert")
     writer.add_token_list(marked)
     writer.add_token_types([gguf.TokenType.NORMAL] * len(marked))
     writer.add_token_type_count(2)
-    for name, piece in (("unk", "[UNK]"), ("sep", "[SEP]"), ("pad", "[PAD]"), ("cls", "[CLS]"), ("mask", "[MASK]")):
+    for name, piece in (("bos", "[CLS]"), ("unk", "[UNK]"), ("sep", "[SEP]"), ("pad", "[PAD]"), ("mask", "[MASK]")):
         getattr(writer, f"add_{name}_token_id")(pieces.index(piece))
 
 
