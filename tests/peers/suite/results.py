@@ -28,13 +28,20 @@ class Results:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.content: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        self.content: dict[str, Any] = {}
+        self._read()
+
+    def _read(self) -> None:
+        if self._path.exists():
+            self.content = json.loads(self._path.read_text("utf-8"))
 
     def rows(self, part: str) -> Rows:
         found: Rows = self.content.get(part, [])
         return found
 
     def add(self, part: str, rows: Iterable[dict[str, Any]]) -> None:
+        # another call may have measured another part since
+        self._read()
         kept = {_key(row): row for row in self.rows(part)}
         kept |= {_key(row): row for row in rows}
         self.content[part] = list(kept.values())
