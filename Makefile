@@ -1,6 +1,7 @@
 # What is too slow for .ci/run. PYTHON=… names the interpreter of the development install.
 #
-#   make board          our image for a Raspberry Pi starts on QEMU's 3B, serves, and switches itself off
+#   make board          our image for a Raspberry Pi starts on QEMU's 3B, serves, and switches itself off (apt:
+#                       device-tree-compiler)
 #   make board-uefi     the image of .ci/run, from its boot partition: UEFI and systemd-boot read it (apt: qemu-efi-aarch64)
 #   make power-cuts     30 power cuts of an emulated board while a model is pushed to it
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edge_runtime import __version__
+from edge_runtime.manifest import MAX_VERSION
 
 if TYPE_CHECKING:
     from converter.arrangement import Effort
@@ -35,6 +36,12 @@ def _checkpoint(context: click.Context, parameter: click.Parameter, value: str) 
 
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+_version = click.option(
+    "--version",
+    type=click.IntRange(1, MAX_VERSION),
+    metavar="N",
+    help="The model's version: a number higher than that of its forerunner.",
+)
 _heads = click.option(
     "--head", "heads", multiple=True, metavar="NAME", help="Of a base model: embedding (default), hidden, pooled."
 )
@@ -87,6 +94,13 @@ def main() -> None:
     show_default=True,
     help="fast takes half the time, best is a little more accurate.",
 )
+@_version
+@click.option(
+    "--self-test",
+    type=_FILE,
+    help="Questions that a board asks the model before it switches to it, one a line: texts, or JSON objects with the "
+    "answer to expect (see `edge-converter self-test`).",
+)
 @_heads
 @_json
 def convert(
@@ -95,13 +109,17 @@ def convert(
     calibration: Path | None,
     name: str | None,
     effort: Effort,
+    version: int | None,
+    self_test: Path | None,
     heads: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Convert CHECKPOINT, a Hugging Face folder or one that came along, into one fully-integer .tflite file."""
     with reported():
+        from converter import self_test as tests
         from converter.conversion import convert as run
 
+        questions = [] if self_test is None else tests.read(self_test)
         own = checkpoint / "calibration.txt"
         if calibration is None and own.is_file():
             calibration = own
@@ -115,10 +133,30 @@ def convert(
                 effort=effort,
                 progress=progress,
             )
+        if questions or version is not None:
+            tests.add(output, questions, version)
     if as_json:
         _dump(report.to_json())
     else:
         _show_report(report)
+
+
+@main.command("self-test")
+@click.argument("file", type=_FILE)
+@click.argument("questions", type=_FILE)
+@_version
+def self_test(file: Path, questions: Path, version: int | None) -> None:
+    """Have FILE bring QUESTIONS along, which a board asks it before it switches to it.
+
+    A question is a line: a text, or {"text": …, "expect": …} as in docs/slots.md. Where nothing is expected, what FILE
+    answers here is written down. Fails, and leaves FILE as it was, if an answer is not as expected.
+    """
+    with reported():
+        from converter import self_test as tests
+
+        answered = tests.add(file, tests.read(questions), version)
+    for question in answered:
+        click.echo(f"{question['text']}\n    {json.dumps(question['expect'], ensure_ascii=False)}")
 
 
 @main.command()

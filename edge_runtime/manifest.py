@@ -12,6 +12,8 @@ from typing import Any, Literal, cast, get_args
 from edge_runtime.errors import ModelError
 
 FORMAT_VERSION = 1
+MAX_VERSION = 2**31 - 1
+"""of a model, which counts from 1; the runtime leaves it alone, and what puts models on boards does not"""
 
 MAX_HEADS = 16
 """a model has one or two; each costs a buffer"""

@@ -67,6 +67,10 @@ class Reading:
 
     state: str
     reasons: tuple[str, ...]
+    pace: float
+    """share of their time that workers may compute; 1 unless slowed down"""
+    slowed_for: str
+    """why they may not all of it, as whoever slowed them down says"""
     uptime_s: float
     seconds: float
     """between the looks"""
@@ -106,10 +110,13 @@ def between(before: Look | None, now: Look) -> Reading:
 
     outcomes = _outcomes(samples, then, seconds)
     cpu = exposition.single(samples, "process_cpu_seconds_total")
-    reasons = now.health.get("reasons")
+    reasons, slowed = now.health.get("reasons"), now.health.get("slowed")
+    duty = exposition.single(samples, "edge_duty")
     return Reading(
         state=str(now.health.get("state", "unknown")),
         reasons=tuple(map(str, reasons)) if isinstance(reasons, list) else (),
+        pace=1.0 if duty is None else duty,
+        slowed_for=str(slowed.get("reason", "")) if isinstance(slowed, dict) else "",
         uptime_s=now.uptime,
         seconds=seconds,
         requests_per_s=sum(each.per_s for each in outcomes),

@@ -55,7 +55,7 @@ def page(url: str, reading: Reading) -> list[str]:
     warm = "".join(f"  {zone} {degrees:.0f} °C" for zone, degrees in reading.temperatures.items())
     return [
         f"{reading.state}  up {_duration(reading.uptime_s)}  {url}",
-        "; ".join(reading.reasons),
+        "; ".join([*reading.reasons, *_slowed(reading)]),
         f"requests {_rate(reading.requests_per_s)}  failed {_rate(reading.failures_per_s)}  {rates}",
         f"queue {reading.queued}  {connected}  streams {reading.streams}",
         f"cpu {_number(reading.cpu_percent)} %  {memory}{warm}",
@@ -73,11 +73,12 @@ def line(reading: Reading) -> str:
     busiest = max(reading.models, key=lambda each: each.requests_per_s, default=None)
     latency = [busiest.p50_ms, busiest.p95_ms, busiest.p99_ms] if busiest else [None] * 3
     warm = "".join(f"  {degrees:.0f} °C" for degrees in reading.temperatures.values())
+    slowed = f"  pace {reading.pace:.0%}" if reading.pace < 1 else ""
     return (
         f"{time.strftime('%H:%M:%S')}  {reading.state}  {_rate(reading.requests_per_s)}  "
         f"failed {_rate(reading.failures_per_s)}  p50 p95 p99 {' '.join(map(_number, latency))} ms  "
         f"queue {reading.queued}  connections {reading.connections}  streams {reading.streams}  "
-        f"cpu {_number(reading.cpu_percent)} %  {_number(reading.resident_mb)} MB{warm}"
+        f"cpu {_number(reading.cpu_percent)} %  {_number(reading.resident_mb)} MB{warm}{slowed}"
     )
 
 
@@ -115,6 +116,11 @@ def _readings(client: Client, first: Look) -> Iterator[Reading | EdgeError]:
             before = now
         except EdgeError as error:
             yield error
+
+
+def _slowed(reading: Reading) -> list[str]:
+    why = f" ({reading.slowed_for})" if reading.slowed_for else ""
+    return [f"at a pace of {reading.pace:.0%}{why}"] if reading.pace < 1 else []
 
 
 def _served(each: Served) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -36,24 +37,20 @@ def order(target: str, order: dict[str, Any], model: Path | None = None) -> dict
     Raises:
         HookError: it cannot be reached, or refused.
     """
-    command = arguments(target)
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    except OSError as error:
-        raise HookError(f"{command[0]} cannot be started: {error.strerror}; install an SSH client") from None
+    process = start(arguments(target))
     assert process.stdin is not None and process.stdout is not None
     with process:
         try:
             return transfer.exchange(order, model, process.stdin, process.stdout)
         except transfer.Silence:
-            _hang_up(process)
+            hang_up(process)
             status = process.wait()
             raise HookError(
                 f"{target} did not answer (ssh ended with status {status}); see what it says above, and that "
                 "edge-flash is installed there"
             ) from None
         finally:
-            _hang_up(process)
+            hang_up(process)
 
 
 def arguments(target: str) -> list[str]:
@@ -66,14 +63,30 @@ def arguments(target: str) -> list[str]:
     if found is None:
         raise HookError(f"{target!r} is no address of a board; write ssh://user@host or ssh://user@host:port")
     place, port = found[1].replace("[", "").replace("]", ""), found[2]
+    return command(place, f"{os.environ.get(REMOTE, 'edge-flash')} model receive", *(["-p", port] if port else []))
+
+
+def command(place: str, remote: str, *options: str) -> list[str]:
+    """`ssh` with a shell's line to run at `place`."""
     # -T: no terminal, for bytes go through; and a dead line is noticed within a minute
-    command = [*shlex.split(os.environ.get(SSH, "ssh")), "-T", "-o", "ServerAliveInterval=15"]
-    if port:
-        command += ["-p", port]
-    return [*command, "--", place, f"{os.environ.get(REMOTE, 'edge-flash')} model receive"]
+    ssh = [*shlex.split(os.environ.get(SSH, "ssh")), "-T", "-o", "ServerAliveInterval=15", *options]
+    return [*ssh, "--", place, remote]
 
 
-def _hang_up(process: subprocess.Popen[bytes]) -> None:
+def start(command: Sequence[str]) -> subprocess.Popen[bytes]:
+    """A connection, to be written to and read from.
+
+    Raises:
+        HookError: there is no such program.
+    """
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    except OSError as error:
+        raise HookError(f"{command[0]} cannot be started: {error.strerror}; install an SSH client") from None
+
+
+def hang_up(process: subprocess.Popen[bytes]) -> None:
+    """Nothing more is sent; the other end may be gone already."""
     assert process.stdin is not None
     with suppress(BrokenPipeError):
         process.stdin.close()

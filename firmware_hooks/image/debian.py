@@ -53,7 +53,16 @@ class Package:
 class Repository:
     """Debian's archive, through this machine's own sources or those in a file."""
 
-    def __init__(self, work: Path, cache: Path, sources: Path | None, components: Collection[str]) -> None:
+    def __init__(
+        self,
+        work: Path,
+        cache: Path,
+        sources: Path | None,
+        components: Collection[str],
+        architecture: str = ARCHITECTURE,
+        *,
+        lenient: bool = False,
+    ) -> None:
         """Fetch the lists of packages.
 
         Args:
@@ -61,6 +70,9 @@ class Repository:
             cache: folder that packages are fetched to; those that are there already are not fetched again.
             sources: a file as in /etc/apt/sources.list.d, deb822; this machine's own where it is None.
             components: of Debian that are needed.
+            architecture: whose packages are wanted, as Debian calls it.
+            lenient: go on where a source cannot be read (a mirror that is being updated): older packages than there
+                are, without a word. For tests, not for boards.
 
         Raises:
             HookError: there is no Debian 12 among the sources, or it cannot be read.
@@ -71,7 +83,7 @@ class Repository:
         cache.mkdir(parents=True, exist_ok=True)
         (work / "state/status").touch()
         self._configuration = work / "apt.conf"
-        self._configuration.write_text(CONFIGURATION.format(architecture=ARCHITECTURE, work=work.resolve()))
+        self._configuration.write_text(CONFIGURATION.format(architecture=architecture, work=work.resolve()))
         text = sources.read_text(encoding="utf-8") if sources else "\n".join(stanzas(Path("/etc/apt"), components))
         if not text.strip():
             raise HookError(
@@ -79,7 +91,7 @@ class Repository:
                 "(docs/image.md has one)"
             )
         (work / "sources/debian.sources").write_text(text)
-        self._apt("apt-get", "-qq", "update")
+        self._apt("apt-get", "-qq", "update", check=not lenient)
 
     def resolve(self, wanted: Sequence[str], without: Collection[str] = ()) -> list[str]:
         """NAME=VERSION of packages and all that they depend on, less those in `without`, in alphabetical order.
@@ -127,8 +139,8 @@ class Repository:
             found.append(Package(name, version, files[0], int(size or 0) * 1024))
         return found
 
-    def _apt(self, tool: str, *arguments: str, folder: Path | None = None) -> str:
-        return tools.run([tool, "-c", self._configuration, *arguments], folder=folder)
+    def _apt(self, tool: str, *arguments: str, folder: Path | None = None, check: bool = True) -> str:
+        return tools.run([tool, "-c", self._configuration, *arguments], folder=folder, check=check)
 
 
 def merge(root: Path) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import resources
@@ -13,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from firmware_hooks.errors import HookError
-from firmware_hooks.flash.ssh import SSH
+from firmware_hooks.flash import ssh
 
 BLOCK = 1 << 16
 MAX_LINE = 65536
@@ -50,14 +48,9 @@ def order(
     script = resources.files("firmware_hooks.install").joinpath("on_board.py").read_bytes()
     code = shlex.quote(_START.format(size=len(script)))
     remote = _REMOTE.format(sudo="sudo -n " if sudo else "", code=code)
-    # -T: no terminal, for bytes go through; and a dead line is noticed within a minute
-    command = [*shlex.split(os.environ.get(SSH, "ssh")), "-T", "-o", "ServerAliveInterval=15", "--", target, remote]
     if target.startswith("-"):
         raise HookError(f"{target!r} is no address of a board; write user@host")
-    try:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    except OSError as error:
-        raise HookError(f"{command[0]} cannot be started: {error.strerror}; install an SSH client") from None
+    process = ssh.start(ssh.command(target, remote))
     assert process.stdin is not None and process.stdout is not None
     with process:
         try:
@@ -66,8 +59,7 @@ def order(
                 process.stdin.flush()
             return _converse(process.stdin, process.stdout, archive, progress or (lambda *_: None), target)
         finally:
-            with suppress(BrokenPipeError):
-                process.stdin.close()
+            ssh.hang_up(process)
 
 
 def _converse(

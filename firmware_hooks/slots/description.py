@@ -8,9 +8,10 @@ from pathlib import Path
 
 from edge_runtime.archive import open_archive
 from edge_runtime.errors import EdgeError
+from edge_runtime.manifest import MAX_VERSION
 from edge_runtime.model_file import MAX_MANIFEST_SIZE, open_model_file
 from firmware_hooks.errors import HookError
-from firmware_hooks.slots.statement import MAX_VERSION, Statement, digest
+from firmware_hooks.slots.statement import Statement, digest
 
 
 def describe(model: Path, version: int | None, *, downgrade: bool = False, key: str | None = None) -> Statement:

@@ -3,46 +3,35 @@
 What the process does with the model is what a server would do: load it and ask it. If that ends in an illegal
 instruction, in a loop or in all of the memory, it ends there, and the model is refused.
 
-A model may bring its questions in its manifest:
-
-    "self_test": [{"text": "turn off the kitchen lights", "expect": {"intent": "light_off"}}, …]
-
-`op` (understand, classify, tag, answer, embed, fill; left out: the model's own), `pair` and `choices` are as in
-docs/protocol.md. `expect`, which may be left out, holds what the answer must agree with: of an object the fields that
-are named, of a list the first elements, of numbers within `TOLERANCE`; the rest exactly. Without questions of its own
-a model is asked those below, and its outputs must be finite and not all the same.
+A model may bring its questions in its manifest (`edge_runtime.self_test`); one that brings none is asked those below.
+Its outputs must be finite and not all the same.
 
     python -m firmware_hooks.slots.self_test MODEL.tflite
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firmware_hooks.errors import Refused
 
 if TYPE_CHECKING:
-    from edge_runtime.model import Model
+    from edge_runtime.self_test import Question
 
 SECONDS = 120
 """a Raspberry Pi Zero 2 W loads the largest model in a few; doubled for a slow card, and again"""
 MEMORY = 1 << 30
 """bytes of private memory (RLIMIT_DATA); SqueezeBERT-base takes 60 MB and the libraries' threads map some for stacks"""
-TOLERANCE = 0.05
-"""by which scores may differ: boards' runtimes round the last steps differently"""
-MAX_QUESTIONS = 64
-"""a self-test is no evaluation"""
 
-BUILT_IN: tuple[Mapping[str, Any], ...] = (
+BUILT_IN: tuple[Question, ...] = (
     {"text": "turn off the kitchen lights"},
     {"text": "what's the weather in paris tomorrow?"},
     {"text": "é – 中文 42"},
@@ -105,6 +94,7 @@ def examine(path: Path) -> str | None:
     """What is wrong with a model's answers; None if nothing is."""
     from edge_runtime.errors import EdgeError
     from edge_runtime.model import load
+    from edge_runtime.self_test import wrong
     from edge_runtime.server.worker import canary
 
     try:
@@ -112,84 +102,29 @@ def examine(path: Path) -> str | None:
         model = load(path, overflow="truncate", cache=False)
         canary(model)
         for question in questions(path):
-            wrong = _wrong(model, question)
-            if wrong:
-                return wrong
-    except (EdgeError, Refused) as error:
+            reason = wrong(model, question)
+            if reason:
+                return reason
+    except EdgeError as error:
         return str(error)
+    except (TypeError, ValueError) as error:
+        return f"its answer is none: {error}"
     except MemoryError:
         return "it needs more memory than it may have"
     return None
 
 
-def questions(path: Path) -> Sequence[Mapping[str, Any]]:
+def questions(path: Path) -> Sequence[Question]:
     """The model's own questions, or the built-in ones.
 
     Raises:
-        Refused: those in its manifest are none.
+        InputError: those in its manifest are none.
     """
+    from edge_runtime.self_test import FIELD, checked
     from firmware_hooks.slots.description import manifest
 
-    own = manifest(path).get("self_test")
-    if own is None:
-        return BUILT_IN
-    if (
-        not isinstance(own, list)
-        or not 1 <= len(own) <= MAX_QUESTIONS
-        or not all(isinstance(each, dict) and isinstance(each.get("text"), str) for each in own)
-    ):
-        raise Refused(f"manifest.json: self_test must be a list of 1 to {MAX_QUESTIONS} objects with a text")
-    return own
-
-
-def _wrong(model: Model, question: Mapping[str, Any]) -> str | None:
-    from edge_runtime.server.worker import encode
-
-    text, expected = question["text"], question.get("expect")
-    op = question.get("op") or model.info.task
-    try:
-        match op:
-            case "understand" | "tag" | "embed":
-                answer = getattr(model, op)(text)
-            case "classify":
-                answer = model.classify(text, question.get("pair"))
-            case "answer":
-                answer = model.answer(text, question.get("pair") or text)
-            case "fill":
-                answer = model.fill(text if "[MASK]" in text else f"{text} [MASK]")
-            case "choose":
-                answer = model.choose(text, question.get("choices") or [text, f"{text}?"])
-            case "run":
-                # heads that no operation is for: the canary ran them
-                return None
-            case _:
-                return f"manifest.json: self_test knows no operation {op!r}"
-    except (TypeError, ValueError) as error:
-        return f"asked {text!r} it failed: {error}"
-    found = json.loads(encode(answer))
-    if expected is not None and not agrees(expected, found):
-        return f"asked {text!r} it says {_short(found)}, and its manifest {_short(expected)}"
-    return None
-
-
-def agrees(expected: object, found: object) -> bool:
-    """Whether an answer has all that is expected of it."""
-    if isinstance(expected, dict):
-        return isinstance(found, dict) and all(key in found and agrees(expected[key], found[key]) for key in expected)
-    if isinstance(expected, list):
-        return (
-            isinstance(found, list)
-            and len(expected) <= len(found)
-            and all(agrees(one, other) for one, other in zip(expected, found, strict=False))
-        )
-    if isinstance(expected, float) and isinstance(found, (int, float)):
-        return abs(expected - found) <= TOLERANCE
-    return expected == found
-
-
-def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:200]}…"
+    own = manifest(path).get(FIELD)
+    return BUILT_IN if own is None else checked(own)
 
 
 if __name__ == "__main__":

@@ -69,18 +69,18 @@ class Staging:
     def append(self, pieces: Iterable[bytes], most: int) -> int:
         """Write what follows, `most` bytes of it → how many there were.
 
-        What was written before an error stays, to be continued.
+        What was written before an error stays, to be continued. Nothing is asked of `pieces` once all is here: whoever
+        sends them may have nothing more to say, and waits for an answer.
         """
         written = 0
 
         def bounded() -> Iterator[bytes]:
             nonlocal written
-            for piece in pieces:
+            coming = iter(pieces)
+            while written < most and (piece := next(coming, None)) is not None:
                 part = piece[: most - written]
                 written += len(part)
                 yield part
-                if written == most:
-                    return
 
         storage.append(self.model, bounded())
         return written

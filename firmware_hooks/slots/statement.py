@@ -24,7 +24,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
-from edge_runtime.manifest import NAME
+from edge_runtime.manifest import MAX_VERSION, NAME
 from edge_runtime.model_file import MAX_FILE_SIZE
 from firmware_hooks.errors import Refused
 
@@ -32,7 +32,6 @@ HEADER = "squeezebert-edge model 1"
 """first line; also keeps a signature made for something else from being taken for one of a model"""
 MAX_SIZE = 1024
 """bytes of a statement; the longest has some 600"""
-MAX_VERSION = 2**31 - 1
 SUFFIX = ".sig"
 """beside the model's file: `model.tflite.sig`"""
 

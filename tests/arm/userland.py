@@ -19,6 +19,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from firmware_hooks.errors import HookError
+from firmware_hooks.image.debian import Repository, unpack
+
 REQUIREMENTS = Path(__file__).parent / "requirements"
 DEFAULT_FOLDER = Path("build/arm")
 MARKER = "squeezebert-edge-userland"
@@ -51,22 +54,6 @@ sys.path.insert(0, os.path.join(root, runtime)); \
 sys.executable = sys._base_executable = os.path.join(root, "run")
 """
 """The chosen runtime's folder joins the path, and children that a test starts are emulated as well."""
-
-APT = """\
-#clear APT::Architectures;
-#clear APT::Update::Post-Invoke;
-#clear APT::Update::Post-Invoke-Success;
-APT::Architecture "{architecture}";
-APT::Architectures {{ "{architecture}"; }};
-APT::Install-Recommends "false";
-APT::Sandbox::User "";
-Acquire::Languages "none";
-Acquire::Retries "3";
-Debug::NoLocking "true";
-Dir::State "{work}/state";
-Dir::State::status "{work}/state/status";
-Dir::Cache "{work}/cache";
-"""
 
 
 class UserlandError(Exception):
@@ -126,9 +113,13 @@ def make(architecture: Architecture, root: Path) -> None:
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     (root / MARKER).touch()
-    with tempfile.TemporaryDirectory(dir=root) as work:
-        for package in _download_packages(architecture, Path(work)):
-            _unpack(package, root)
+    try:
+        with tempfile.TemporaryDirectory(dir=root) as work:
+            archive = Repository(Path(work), Path(work, "packages"), None, ["main"], architecture.name, lenient=True)
+            for package in archive.fetch(archive.resolve(architecture.packages)):
+                unpack(package.file, root, leave=["./usr/share/*"])
+    except HookError as error:
+        raise UserlandError(str(error)) from error
     _link_linear_algebra(root)
     site = root / "usr/local/lib/python3.11/dist-packages"
     _install_wheels(architecture, site, ["board.txt"])
@@ -152,39 +143,6 @@ def add_runtime(architecture: Architecture, root: Path, runtime: str) -> None:
     if not (root / runtime).exists():
         _install_wheels(architecture, root / runtime, [f"{runtime}.txt"])
         _compile(root, [root / runtime])
-
-
-def _download_packages(architecture: Architecture, work: Path) -> list[Path]:
-    for folder in ("state/lists/partial", "cache/archives/partial"):
-        (work / folder).mkdir(parents=True)
-    (work / "state/status").touch()
-    configuration = work / "apt.conf"
-    configuration.write_text(APT.format(architecture=architecture.name, work=work.resolve()))
-    # -c is read after this machine's own configuration and so wins over it; the variable APT_CONFIG would lose.
-    apt = ["apt-get", "-qq", "-c", str(configuration)]
-    # A source that cannot be read (a mirror being updated) matters only when a package is missing because of it.
-    update = subprocess.run([*apt, "update"], check=False, capture_output=True, text=True)
-    done = subprocess.run(
-        [*apt, "-y", "--download-only", "install", *architecture.packages], check=False, stdout=subprocess.DEVNULL
-    )
-    if done.returncode:
-        told = f"\n{update.stderr}" if update.returncode else ""
-        raise UserlandError(
-            f"apt could not fetch Python 3.11 for {architecture.name}; its sources must be Debian 12's{told}"
-        )
-    return sorted((work / "cache/archives").glob("*.deb"))
-
-
-def _unpack(package: Path, root: Path) -> None:
-    for name in ("bin", "sbin", "lib"):
-        (root / "usr" / name).mkdir(parents=True, exist_ok=True)
-        if not (root / name).is_symlink():
-            (root / name).symlink_to(f"usr/{name}")
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(package)], stdout=subprocess.PIPE) as archive:
-        command = ["tar", "-x", "--keep-directory-symlink", "-C", str(root), "--exclude=./usr/share/*"]
-        subprocess.run(command, stdin=archive.stdout, check=True)
-    if archive.returncode:
-        raise UserlandError(f"{package.name} could not be unpacked")
 
 
 def _link_linear_algebra(root: Path) -> None:

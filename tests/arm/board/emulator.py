@@ -30,6 +30,8 @@ SERIAL = "serial:///dev/ttyS0?baud=115200"
 """the second UART of `virt`, where the server answers"""
 UEFI = Path("/usr/share/qemu-efi-aarch64/QEMU_EFI.fd")
 """of Debian's package qemu-efi-aarch64"""
+BLUETOOTH = "/soc/serial@7e201000/bluetooth"
+"""of a Raspberry Pi 3's device tree; on the PL011"""
 PATIENCE = 600.0
 """seconds until a board that says nothing is taken for stuck: a busy machine emulates slowly"""
 LINES = 30
@@ -226,11 +228,14 @@ class Board:
             command += ["-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{self.ssh_port}-:22"]
         else:
             devicetree = self.card.boot_file("bcm2837-rpi-3-b.dtb", folder)
+            # else the kernel keeps the first UART for it, and what is typed there reaches nobody
+            subprocess.run(["fdtput", "-t", "s", devicetree, BLUETOOTH, "status", "disabled"], check=True)
             command += ["-M", self.machine, "-dtb", str(devicetree), "-drive", f"{drive},if=sd"]
             command += ["-serial", "chardev:uart"]
-            # QEMU's first UART is the PL011, which a board's Bluetooth controller has
+            # QEMU's first UART is the PL011
             # QEMU's watchdog resets the board as soon as it is started
-            arguments += ["console=ttyAMA0,115200", "systemd.watchdog_sec=0"]
+            # what the kernel misses of the firmware would come between what the tests read
+            arguments += ["console=ttyAMA0,115200", "loglevel=3", "systemd.watchdog_sec=0"]
         if self.machine == "virt-uefi":
             return [*command, "-bios", str(UEFI), *self._extra]
         starting = ["-kernel", str(kernel), "-initrd", str(initramfs), "-append", " ".join(arguments)]

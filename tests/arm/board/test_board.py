@@ -54,6 +54,13 @@ def test_running(board: Board) -> None:
     board.shell("journalctl -b -o cat -u edge-runtime.service | grep -q '^serving .*model=assistant'")
 
 
+def test_care(board: Board) -> None:
+    """What looks after the server runs beside it and knows how it does."""
+    assert board.shell("systemctl is-active edge-runtime-care.service") == "active"
+    said = board.shell("systemctl show -p StatusText --value edge-runtime-care.service")
+    assert said.startswith("the server is ready"), said
+
+
 def test_answer_inside(board: Board) -> None:
     """The bundled model answers at the Unix socket."""
     answer = json.loads(board.shell(f"edge-runtime call --json '{ASKED}'"))

@@ -252,7 +252,7 @@ def test_last_words(before: bool, kind: str, hostile: Start, monkeypatch: pytest
 
 
 def test_reply_before_the_end(hostile: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reply that lies there unread when the next request finds the server gone is not lost; the next is sent again."""
+    """A reply that lies there unread when the next request finds the server gone is not lost; that is sent again."""
     gone, request = threading.Event(), messages.request
 
     def talk(peer: Peer) -> None:

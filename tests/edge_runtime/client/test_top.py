@@ -184,6 +184,17 @@ def test_once(short_path: Path) -> None:
         assert "\x1b" not in text and "assistant" in text and "understand" in text
 
 
+def test_pace(short_path: Path) -> None:
+    """A server that was slowed down says so, with the reason."""
+    with Server(short_path) as server, Client(server.url, timeout=60.0) as client:
+        assert (reading(server.url)["pace"], reading(server.url)["slowed_for"]) == (1.0, "")
+        client.slow_down(0.4, 600.0, "cpu-thermal at 81 °C")
+        found = reading(server.url)
+        assert (found["pace"], found["slowed_for"]) == (0.4, "cpu-thermal at 81 °C")
+        text = subprocess.run(top(server.url, "--once"), capture_output=True, text=True, check=True).stdout
+        assert "at a pace of 40% (cpu-thermal at 81 °C)" in text
+
+
 def test_lines(server: Server) -> None:
     """Where the output is no terminal it is a line each time, as text or as JSON, without control sequences."""
     for more in ([], ["--json"]):

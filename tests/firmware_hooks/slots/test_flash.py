@@ -175,6 +175,17 @@ def test_a_broken_line_is_continued(board: Path, releases: Releases, monkeypatch
     assert said("model", "push", releases.models[3], "--to", "ssh://board")["version"] == 3
 
 
+def test_nothing_is_left_to_send(board: Path, releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A push that was cut when all of the model was there, and not yet in its slot, ends without another byte of it."""
+    (board / "keys" / "test.pub").write_text((releases.keys / "test.pub").read_text())
+    releases.signature(3)
+    stand_in(board, monkeypatch, "dd bs=1 count=60000 status=none | ")
+    assert "goes on from there" in refused("model", "push", releases.models[3], "--to", "ssh://board")
+    next((board / "models").rglob("incoming/model.tflite")).write_bytes(releases.models[3].read_bytes())
+    stand_in(board, monkeypatch, "timeout 60 ")
+    assert said("model", "push", releases.models[3], "--to", "ssh://board")["version"] == 3
+
+
 def test_a_board_that_says_nothing(board: Path, releases: Releases, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ssh that fails, and a shell that greets, are told apart; addresses that are options are none."""
     stand_in(board, monkeypatch, "exit 255; ")

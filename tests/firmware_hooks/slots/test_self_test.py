@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from converter import model_file
 from edge_runtime.model import load
+from edge_runtime.self_test import agrees
 from firmware_hooks.errors import Refused
 from firmware_hooks.slots import self_test
 from tests.firmware_hooks.slots.releases import Releases
@@ -45,11 +46,13 @@ def test_a_good_model_passes(releases: Releases, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("questions", "reason"),
     [
-        ([{"text": TEXT, "expect": {"intent": "sing"}}], "its manifest"),
+        ([{"text": TEXT, "expect": {"intent": "sing"}}], 'and not {"intent": "sing"}'),
         ([{"text": TEXT, "op": "answer", "pair": "x"}], "head"),
         ([{"text": TEXT, "op": "sing"}], "no operation"),
         ([], "1 to 64"),
-        ([{"text": 1}], "1 to 64"),
+        ([{"text": TEXT}, {"text": 1}], "question 2"),
+        ([{"text": TEXT, "op": "classify", "pair": 5}], "pair"),
+        ([{"text": TEXT, "op": "choose", "choices": "ab"}], "choices"),
     ],
 )
 def test_wrong_answers(releases: Releases, tmp_path: Path, questions: Any, reason: str) -> None:
@@ -85,8 +88,8 @@ def test_limits(releases: Releases, tmp_path: Path) -> None:
 @given(JSON)
 def test_an_answer_agrees_with_itself(value: Any) -> None:
     """What was recorded agrees with the same answer, and with one that says more."""
-    assert self_test.agrees(value, value)
-    assert self_test.agrees({"a": value}, {"a": value, "b": 1})
-    assert self_test.agrees([value], [value, 1])
-    assert not self_test.agrees({"a": value}, {})
-    assert not self_test.agrees([value, value], [value])
+    assert agrees(value, value)
+    assert agrees({"a": value}, {"a": value, "b": 1})
+    assert agrees([value], [value, 1])
+    assert not agrees({"a": value}, {})
+    assert not agrees([value, value], [value])

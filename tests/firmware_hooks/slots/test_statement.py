@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_runtime.manifest import MAX_VERSION
 from firmware_hooks.errors import HookError, Refused
 from firmware_hooks.slots import keys, statement
 from firmware_hooks.slots.description import describe
@@ -21,7 +22,7 @@ from tests.firmware_hooks.slots.releases import NAME, Releases
 STATEMENTS = st.builds(
     Statement,
     name=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", fullmatch=True),
-    version=st.integers(1, statement.MAX_VERSION),
+    version=st.integers(1, MAX_VERSION),
     size=st.integers(1, 2**31 - 1),
     sha512=st.binary(min_size=64, max_size=64).map(bytes.hex),
     runtime=st.just("0.1.0"),
