@@ -78,16 +78,16 @@ def load(content: Content) -> str:
     rows = content["load"]
     lines = []
     for row in rows:
-        times = [f"{row[name]:.0f}" for name in ("import_ms", "load_ms", "first_run_ms", "first_answer_ms")]
+        times = [f"{row[name]:.0f}" for name in ("import_ms", "load_ms", "first_run_ms", "first_answer_ms", "clock_ms")]
         held = [f"{row[name]:.0f}" for name in ("added_mb", "private_mb", "shared_mb")]
         lines.append([row["peer"], row["state"], *times, *held])
-    times = ["import, ms", "load, ms", "first run, ms", "first answer, ms"]
+    times = ["import, ms", "load, ms", "first run, ms", "first answer, ms", "by the clock, ms"]
     return table(["", "", *times, "added by the model, MiB", "process: private, MiB", "of files, MiB"], lines)
 
 
 def start(content: Content) -> str:
     lines = [[f"`{row['what']}`", f"{row['ms']:.0f}", f"{row['longest_ms']:.0f}"] for row in content["start"]]
-    return table(["", "median, ms", "longest, ms"], lines)
+    return table(["", "ms on the processor, median", "longest"], lines)
 
 
 def size(content: Content) -> str:

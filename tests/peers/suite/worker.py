@@ -208,17 +208,18 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     runtime, file, threads = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    began = time.perf_counter()
+    # on the processor: how long a file takes to come from a disk is the disk's
+    began = time.process_time()
     load = RUNTIMES[runtime]()
-    imported, before = time.perf_counter(), memory()
+    imported, before = time.process_time(), memory()
     run = load(file, threads)
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     run([list(range(FIRST_ID, FIRST_ID + FIRST))])
-    ran = time.perf_counter()
-    steps = {"import_ms": imported - began, "load_ms": loaded - imported, "first_run_ms": ran - loaded}
+    ran = time.process_time()
+    steps = {"import": imported - began, "load": loaded - imported, "first_run": ran - loaded, "first_answer": ran}
     held = memory()
     added = {"added_mb": held["private_mb"] - before["private_mb"]}
-    print(json.dumps({name: value * 1000 for name, value in steps.items()} | held | added), file=replies)
+    print(json.dumps({f"{name}_ms": value * 1000 for name, value in steps.items()} | held | added), file=replies)
     for line in sys.stdin:
         print(json.dumps(answer(run, json.loads(line)), default=lambda array: array.tolist()), file=replies)
 
