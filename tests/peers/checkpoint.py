@@ -21,27 +21,10 @@ SEED = 20_200_619
 """the date of the SqueezeBERT paper (arXiv:2006.11316)"""
 
 
-HEAD_WIDTH = 64
-"""of every BERT and SqueezeBERT"""
-
-
-def save(folder: Path, vocabulary: Path = SHARED_VOCABULARY, hidden: int = 768, layers: int = 12) -> None:
-    """Save SqueezeBertModel of `SqueezeBertConfig()`, whose defaults are squeezebert-uncased's, to `folder`.
-
-    Args:
-        folder: is made where it is missing.
-        vocabulary: a piece a line.
-        hidden: size, 768 in squeezebert-uncased; all else that depends on it follows.
-        layers: 12 in squeezebert-uncased.
-    """
+def save(folder: Path, vocabulary: Path = SHARED_VOCABULARY) -> None:
+    """Save SqueezeBertModel of `SqueezeBertConfig()`, whose defaults are squeezebert-uncased's, to `folder`."""
     torch.manual_seed(SEED)
-    config = transformers.SqueezeBertConfig(
-        hidden_size=hidden,
-        embedding_size=hidden,
-        intermediate_size=4 * hidden,
-        num_attention_heads=hidden // HEAD_WIDTH,
-        num_hidden_layers=layers,
-    )
+    config = transformers.SqueezeBertConfig()
     transformers.SqueezeBertModel(config).eval().save_pretrained(folder)
     _add_tokenizer(folder, vocabulary, config, "SqueezeBertTokenizer")
 

@@ -81,9 +81,7 @@ class Suite:
         arm.measure(self.peers, self.build, emulated, cores, lengths, lambda row: self.results.add("arm", [row]))
 
     def fit(self) -> None:
-        self._userland([])
-        emulated = Userland(self.arguments.userland)
-        fit.measure(self.build, self.model, emulated, lambda row: self.results.add("fit", [row]))
+        self.results.add("fit", fit.measure(self.model))
 
     def _userland(self, peers: list[Peer]) -> None:
         """Make it where it is missing, with what the peers need beyond the board's packages."""

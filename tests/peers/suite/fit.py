@@ -7,31 +7,24 @@ normalisations, activations and layout go over them a fixed number of times.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
-import converter
-import converter.checkpoint
-from converter.calibration import default_texts
-from converter.network import Linear
-from tests.arm.count import count
-from tests.arm.emulation import Userland
-from tests.peers import checkpoint
-from tests.peers.accuracy.exchange import LAYER_PARTS
+from converter import model_file
+from converter.inspection import multiply_accumulates, operator_name
+from edge_runtime import load
+from tests.arm.budget import BUDGET
 
-SIZES = ((768, 12), (768, 6), (768, 3), (384, 12), (384, 6), (192, 12))
-"""hidden size, layers"""
-LENGTHS = (8, 16, 32, 64, 128, 256, 512)
-LENGTHS_OF_SIZES = (16, 128)
 CORES = ("cortex-a72", "cortex-a76")
-TEXTS = 8
-"""calibration texts: cost does not depend on scales"""
-BASE = SIZES[0]
+BASE = "squeezebert-base"
+FACTORS = "DEPTHWISE_CONV_2D"
+"""counted by `values`: what it multiplies is each value with a factor"""
 
 
 @dataclass(frozen=True)
@@ -44,35 +37,33 @@ class Fit:
     """largest deviation from the fit, as a share"""
 
 
-def measure(build: Path, model: Path, userland: Userland, keep: Callable[[dict[str, Any]], None]) -> None:
-    """Give `keep` a row for each size, core and length."""
-    folder = build / "sizes"
-    folder.mkdir(parents=True, exist_ok=True)
-    for hidden, layers in SIZES:
-        source = folder / f"{hidden}x{layers}"
-        if not (source / "config.json").exists():
-            checkpoint.save(source, hidden=hidden, layers=layers)
-        network = converter.checkpoint.read(source)
-        file, lengths = model, LENGTHS
-        if (hidden, layers) != BASE:
-            file, lengths = source.with_suffix(".tflite"), LENGTHS_OF_SIZES
-            if not file.exists():
-                texts = folder / "texts.txt"
-                texts.write_text("\n".join(default_texts()[:TEXTS]), encoding="utf-8")
-                converter.convert(source, file, calibration=texts, effort="fast")
-        weights = sum(
-            part.weight.size
-            for layer in network.encoder.layers
-            for name in LAYER_PARTS
-            if isinstance(part := getattr(layer, name), Linear)
-        )
+def measure(base: Path) -> list[dict[str, Any]]:
+    """A row for each model, core and length of the budget of instructions (`tests.arm.budget`), which CI holds them to.
+
+    Args:
+        base: SqueezeBERT-base, converted; the budget's other models come along.
+    """
+    rows = []
+    for name, cores in json.loads(BUDGET.read_text("utf-8")).items():
+        with load(base if name == BASE else name) as model:
+            path = Path(model.info.path)
+            hidden, layers = (int(model.info.architecture[key]) for key in ("hidden_size", "layers"))
         for core in CORES:
-            for row in count(userland, str(file.resolve()), core, lengths):
-                products = row.length * weights + 2 * row.length**2 * hidden * layers
-                about = {"hidden": hidden, "layers": layers, "core": core, "tokens": row.length}
-                values = row.length * hidden * layers
-                keep({**about, "products": products, "values": values, "instructions": row.instructions})
-        print(f"fit: {hidden} wide, {layers} layers: done", file=sys.stderr, flush=True)
+            for length, instructions in cores[core].items():
+                tokens = int(length)
+                about = {"model": name, "hidden": hidden, "layers": layers, "core": core, "tokens": tokens}
+                work = {"products": products(path, tokens), "values": tokens * hidden * layers}
+                rows.append({**about, **work, "instructions": instructions})
+    return rows
+
+
+def products(path: Path, tokens: int) -> int:
+    """Multiply-accumulates of the file's matrix products."""
+    content, _ = model_file.read(path)
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    graph = model.subgraphs[0]
+    named = ((operator_name(model, operator), operator) for operator in graph.operators)
+    return sum(multiply_accumulates(name, graph, each, tokens) for name, each in named if name != FACTORS)
 
 
 def fit(rows: Iterable[dict[str, Any]]) -> Fit:

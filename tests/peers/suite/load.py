@@ -48,7 +48,7 @@ def measure(peers: Sequence[Peer], build: Path, processes: int) -> list[dict[str
 
 
 def start(processes: int) -> list[dict[str, Any]]:
-    """Milliseconds on the processor of `import edge_runtime`, and of `edge-runtime ask` with `assistant`, Python included."""
+    """Milliseconds on the processor of `import edge_runtime`, and of `edge-runtime ask` as a whole."""
     rows = []
     for what, run in (
         ("import edge_runtime", _import),

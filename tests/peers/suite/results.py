@@ -15,7 +15,7 @@ from tests.peers.environments import PACKAGES
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs/performance.md"
 RESULTS = DOCUMENT.with_suffix("") / "results.json"
 NAME = "results.json"
-KEYS = ("peer", "what", "way", "state", "threads", "core", "tokens", "hidden", "layers")
+KEYS = ("peer", "what", "way", "state", "threads", "core", "tokens", "model")
 """what tells one row of a part from another"""
 VERSIONS = ("ai-edge-litert", "numpy", "onnxruntime", "torch", "transformers")
 ELSEWHERE = ("tensorflow", "tflite", "llama", "executorch")

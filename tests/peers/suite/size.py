@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from tests.peers.suite.roster import HERE, Peer
 INSTALLED = """
 import json, re, sys
 from importlib.metadata import PackageNotFoundError, distribution
-from packaging.requirements import Requirement
+from pip._vendor.packaging.requirements import Requirement
 found, left = {}, sys.argv[1:]
 while left:
     name = re.sub("[-_.]+", "-", left.pop()).lower()
@@ -41,11 +42,12 @@ def measure(peers: Sequence[Peer], build: Path) -> list[dict[str, Any]]:
     for peer in peers:
         python = sys.executable if peer.environment == HERE else environments.python(build, peer.environment)
         packages = json.loads(subprocess.check_output([python, "-c", INSTALLED, *peer.packages], text=True))
+        there = {re.sub("[-_.]+", "-", name).lower() for name in peer.packages} <= set(packages)
         rows.append(
             {
                 "peer": peer.name,
                 "file_mb": round(sizes[peer.name] / 1e6, 1),
-                "install_mb": round(sum(packages.values()) / 1e6, 1),
+                "install_mb": round(sum(packages.values()) / 1e6, 1) if there else None,
                 "packages": len(packages),
             }
         )

@@ -93,11 +93,11 @@ def start(content: Content) -> str:
 def size(content: Content) -> str:
     cosines = {row["peer"]: f"{row['cosine']:.4f}" for row in content["same"]}
     lines = [
-        [row["peer"], f"{row['file_mb']:.1f}", f"{row['install_mb']:.0f}", str(row["packages"]), cosines[row["peer"]]]
+        [row["peer"], f"{row['file_mb']:.1f}", _megabytes(row["install_mb"]), cosines[row["peer"]]]
         for row in content["size"]
         if row["peer"] in cosines
     ]
-    return table(["", "file, MB", "packages, MB", "packages", "cosine to float32"], lines)
+    return table(["", "file, MB", "packages, MB", "cosine to float32"], lines)
 
 
 def arm(content: Content) -> str:
@@ -126,10 +126,10 @@ def fit(content: Content) -> str:
         for row in of_core:
             expected = found.products * row["products"] + found.values * row["values"]
             off = 100 * (row["instructions"] / expected - 1)
-            size_ = [core, str(row["hidden"]), str(row["layers"]), str(row["tokens"])]
+            size_ = [core, row["model"], str(row["hidden"]), str(row["layers"]), str(row["tokens"])]
             numbers = [f"{row['products'] / 1e6:.1f}", f"{row['instructions'] / 1e6:.2f}", f"{expected / 1e6:.2f}"]
             lines.append([*size_, *numbers, f"{off:+.1f} %".replace("-", "−")])
-    headings = ["core", "hidden size", "layers", "tokens", "M products", "M instructions", "by the fit", "off"]
+    headings = ["core", "", "hidden size", "layers", "tokens", "M products", "M instructions", "by the fit", "off"]
     return table(headings, lines)
 
 
@@ -139,7 +139,7 @@ def laws(content: Content) -> str:
     for core in sorted({row["core"] for row in content["fit"]}):
         of_core = [row for row in content["fit"] if row["core"] == core]
         found = fitting.fit(of_core)
-        base = [row for row in of_core if (row["hidden"], row["layers"]) == fitting.BASE]
+        base = [row for row in of_core if row["model"] == fitting.BASE]
         tokens, counts = [row["tokens"] for row in base], [row["instructions"] / 1e6 for row in base]
         _, slope, share = fitting.line(tokens, counts)
         law = f"{found.products:.3f} × products + {found.values:.1f} × values"
@@ -194,6 +194,11 @@ def _peers(rows: Iterable[dict[str, Any]]) -> list[str]:
     """In the roster's order."""
     there = {row["peer"] for row in rows}
     return [peer.name for peer in PEERS if peer.name in there]
+
+
+def _megabytes(value: float | None) -> str:
+    """Nothing of what was built from sources and not by pip."""
+    return NOTHING if value is None else f"{value:.0f}"
 
 
 def _ratio(row: dict[str, Any]) -> str:

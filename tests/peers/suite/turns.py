@@ -59,8 +59,8 @@ class Worker:
     def take(self, requests: Sequence[Request], uncounted: int = 1, passes: int = 1) -> float:
         """Milliseconds of a pass over the requests: the mean of those counted.
 
-        With one thread they are those on the processor: on a machine that does nothing else the clock's are the same, and
-        on another they leave out what other programs took.
+        With one thread they are those on the processor: where nothing else runs the clock's are the same, and elsewhere
+        they leave out what other programs took.
         """
         clock = "cpu_ms" if self._threads == 1 else "ms"
         found: list[float] = self._ask(requests=requests, uncounted=uncounted, passes=passes)[clock]

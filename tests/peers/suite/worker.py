@@ -4,8 +4,8 @@
 
 Imports nothing of ours, but for `edge` the runtime itself. Standard output has a JSON line when the first run is over,
 and one for each JSON line on standard input: {"requests": …, "uncounted": n, "passes": n} is answered with the
-milliseconds of each counted pass over the requests, by the clock and on the processor, {"requests": …, "vectors": true} with what was computed. A request
-is a list of texts that are run together, a text a list of token ids.
+milliseconds of each counted pass over the requests, by the clock and on the processor; {"requests": …, "vectors": true}
+with what was computed. A request is a list of texts that are run together, a text a list of token ids.
 """
 
 from __future__ import annotations
