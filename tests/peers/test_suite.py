@@ -75,15 +75,16 @@ def test_measured_again_replaces(tmp_path: Path) -> None:
 
 def test_fit_finds_the_law() -> None:
     """Costs that follow the operation count are found to, and one that does not shows as a deviation."""
-    sizes = [(768, 12, 16), (384, 12, 16), (768, 6, 128), (192, 12, 128)]
-    rows = [{"products": h * h * n * s, "values": h * n * s, "instructions": 0} for h, n, s in sizes]
+    sizes = [(768, 12, 16), (384, 12, 16), (768, 6, 128), (192, 12, 128), (384, 6, 512)]
+    rows = [{"products": h * h * n * s, "values": h * n * s, "scores": s * s * h // 64 * n} for h, n, s in sizes]
     for row in rows:
-        row["instructions"] = round(0.25 * row["products"] + 30 * row["values"])
+        row["instructions"] = round(0.25 * row["products"] + 30 * row["values"] + 8 * row["scores"])
     found = fit.fit(rows)
-    assert (found.products, found.values) == pytest.approx((0.25, 30), rel=1e-4)
+    assert (found.products, found.values, found.scores) == pytest.approx((0.25, 30, 8), rel=1e-4)
+    assert fit.expected(found, rows[0]) == pytest.approx(rows[0]["instructions"], rel=1e-4)
     assert found.worst < 1e-4
     rows[0]["instructions"] *= 2
-    assert fit.fit(rows).worst > 0.1
+    assert fit.fit(rows).worst > 0.05
 
 
 def test_line() -> None:

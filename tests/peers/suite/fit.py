@@ -1,8 +1,8 @@
 """How our cost grows with tokens, hidden size and layers, beside the count of operations.
 
-Instructions are exact, so a fit shows the work and not the machine: `instructions = a × products + b × values`, where
-products are the multiply-accumulates of linear layers and attention, and values are tokens × hidden size × layers:
-normalisations, activations and layout go over them a fixed number of times.
+Instructions are exact, so a fit shows the work and not the machine: `a × products + b × values + c × scores`. Products are
+the multiply-accumulates of linear layers and attention; values are tokens × hidden size × layers, over which
+normalisations, activations and layout go; scores are tokens² × heads × layers, which softmax goes over.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tests.arm.budget import BUDGET
 
 CORES = ("cortex-a72", "cortex-a76")
 BASE = "squeezebert-base"
+WORK = ("products", "values", "scores")
 FACTORS = "DEPTHWISE_CONV_2D"
 """counted by `values`: what it multiplies is each value with a factor"""
 
@@ -33,6 +34,8 @@ class Fit:
     """instructions a multiply-accumulate"""
     values: float
     """instructions a value"""
+    scores: float
+    """instructions an attention score"""
     worst: float
     """largest deviation from the fit, as a share"""
 
@@ -47,13 +50,14 @@ def measure(base: Path) -> list[dict[str, Any]]:
     for name, cores in json.loads(BUDGET.read_text("utf-8")).items():
         with load(base if name == BASE else name) as model:
             path = Path(model.info.path)
-            hidden, layers = (int(model.info.architecture[key]) for key in ("hidden_size", "layers"))
+            sizes = ("hidden_size", "layers", "attention_heads")
+            hidden, layers, heads = (int(model.info.architecture[key]) for key in sizes)
         for core in CORES:
             for length, instructions in cores[core].items():
                 tokens = int(length)
                 about = {"model": name, "hidden": hidden, "layers": layers, "core": core, "tokens": tokens}
-                work = {"products": products(path, tokens), "values": tokens * hidden * layers}
-                rows.append({**about, **work, "instructions": instructions})
+                work = {"values": tokens * hidden * layers, "scores": tokens**2 * heads * layers}
+                rows.append({**about, "products": products(path, tokens), **work, "instructions": instructions})
     return rows
 
 
@@ -70,10 +74,14 @@ def fit(rows: Iterable[dict[str, Any]]) -> Fit:
     """Least squares of relative deviations, so that small models count as much as large ones."""
     content = list(rows)
     counts = np.array([row["instructions"] for row in content], float)
-    factors = np.array([[row["products"], row["values"]] for row in content], float) / counts[:, None]
-    (products, values), *_ = np.linalg.lstsq(factors, np.ones(len(content)), rcond=None)
-    worst = float(np.abs(factors @ (products, values) - 1).max())
-    return Fit(float(products), float(values), worst)
+    factors = np.array([[row[name] for name in WORK] for row in content], float) / counts[:, None]
+    found, *_ = np.linalg.lstsq(factors, np.ones(len(content)), rcond=None)
+    return Fit(*map(float, found), worst=float(np.abs(factors @ found - 1).max()))
+
+
+def expected(law: Fit, row: dict[str, Any]) -> float:
+    """Instructions by the fit."""
+    return sum(float(getattr(law, name)) * float(row[name]) for name in WORK)
 
 
 def line(tokens: Sequence[float], costs: Sequence[float]) -> tuple[float, float, float]:

@@ -17,16 +17,16 @@ NOTHING = "–"
 BERT = "BERT"
 
 
-def latency(content: Content, threads: int = 1) -> str:
-    """Milliseconds of a run."""
-    rows = [row for row in content["latency"] if row["threads"] == threads]
+def latency(content: Content) -> str:
+    """Milliseconds of a run, one thread."""
+    rows = [row for row in content["latency"] if row["threads"] == 1]
     lengths = sorted({row["tokens"] for row in rows})
     found = {(row["peer"], row["tokens"]): row for row in rows}
     lines = []
     for name in _peers(rows):
         cells = [f"{found[name, n]['ms']:.{1 if n < 256 else 0}f}" if (name, n) in found else NOTHING for n in lengths]
         lines.append([name, *cells])
-    return table([f"ms, {threads} thread{'s' * (threads > 1)}", *(f"{n} tokens" for n in lengths)], lines)
+    return table(["ms, one thread", *(f"{n} tokens" for n in lengths)], lines)
 
 
 def ratios(content: Content) -> str:
@@ -124,7 +124,7 @@ def fit(content: Content) -> str:
         of_core = [row for row in rows if row["core"] == core]
         found = fitting.fit(of_core)
         for row in of_core:
-            expected = found.products * row["products"] + found.values * row["values"]
+            expected = fitting.expected(found, row)
             off = 100 * (row["instructions"] / expected - 1)
             size_ = [core, row["model"], str(row["hidden"]), str(row["layers"]), str(row["tokens"])]
             numbers = [f"{row['products'] / 1e6:.1f}", f"{row['instructions'] / 1e6:.2f}", f"{expected / 1e6:.2f}"]
@@ -142,7 +142,7 @@ def laws(content: Content) -> str:
         base = [row for row in of_core if row["model"] == fitting.BASE]
         tokens, counts = [row["tokens"] for row in base], [row["instructions"] / 1e6 for row in base]
         _, slope, share = fitting.line(tokens, counts)
-        law = f"{found.products:.3f} × products + {found.values:.1f} × values"
+        law = f"{found.products:.3f} × products + {found.values:.0f} × values + {found.scores:.1f} × scores"
         lines.append([f"instructions, {core}", law, f"{100 * found.worst:.1f} %", f"{slope:.2f} M", f"{share:.4f}"])
     for threads in sorted({row["threads"] for row in content.get("latency", [])}):
         rows = [row for row in content["latency"] if row["peer"] == OURS and row["threads"] == threads]
@@ -161,7 +161,6 @@ def absent(content: Content) -> str:
 
 TABLES: dict[str, Callable[[Content], str]] = {
     "latency": latency,
-    "latency of two threads": lambda content: latency(content, 2),
     "ratios": ratios,
     "mixed": mixed,
     "best": best,
@@ -175,7 +174,7 @@ TABLES: dict[str, Callable[[Content], str]] = {
 }
 OF_PART = {
     "same": (),
-    "latency": ("latency", "latency of two threads", "ratios"),
+    "latency": ("latency", "ratios"),
     "mixed": ("mixed", "best"),
     "load": ("start", "load"),
     "size": ("size",),
