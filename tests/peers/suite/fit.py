@@ -1,7 +1,7 @@
 """How our cost grows with tokens, hidden size and layers, beside the count of operations.
 
-Instructions are exact, so a fit shows the work and not the machine: `a × products + b × values + c × scores`. Products are
-the multiply-accumulates of linear layers and attention; values are tokens × hidden size × layers, over which
+Instructions are exact, so a fit shows the work and not the machine: `a × products + b × values + c × scores`. Products
+are the multiply-accumulates of linear layers and attention; values are tokens × hidden size × layers, over which
 normalisations, activations and layout go; scores are tokens² × heads × layers, which softmax goes over.
 """
 
