@@ -76,7 +76,8 @@ def fit(rows: Iterable[dict[str, Any]]) -> Fit:
     counts = np.array([row["instructions"] for row in content], float)
     factors = np.array([[row[name] for name in WORK] for row in content], float) / counts[:, None]
     found, *_ = np.linalg.lstsq(factors, np.ones(len(content)), rcond=None)
-    return Fit(*map(float, found), worst=float(np.abs(factors @ found - 1).max()))
+    of_product, of_value, of_score = map(float, found)
+    return Fit(of_product, of_value, of_score, float(np.abs(factors @ found - 1).max()))
 
 
 def expected(law: Fit, row: dict[str, Any]) -> float:
