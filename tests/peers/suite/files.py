@@ -61,7 +61,9 @@ def make(peers: Iterable[Peer], build: Path) -> dict[str, str]:
         try:
             MAKERS[peer.file](subjects[peer.network])
         except (NotMadeError, subprocess.CalledProcessError) as error:
-            failed[peer.name] = str(error)
+            # a program that makes two files may have made this one before it failed
+            if not path.exists():
+                failed[peer.name] = str(error)
     return failed
 
 

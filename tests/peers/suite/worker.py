@@ -119,11 +119,11 @@ def torch() -> Load:
 def executorch() -> Load:
     """ExecuTorch: one text at a time."""
     import torch as pytorch
-    from executorch.extension.pybindings import _portable_lib
+    from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime
 
     def load(file: str, threads: int) -> Run:
-        _portable_lib._unsafe_reset_threadpool(threads)
+        portable_lib._unsafe_reset_threadpool(threads)
         method = Runtime.get().load_program(file).load_method("forward")
         return lambda texts: method.execute([pytorch.tensor(texts)])[0].numpy()
 
