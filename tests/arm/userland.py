@@ -138,6 +138,13 @@ def make(architecture: Architecture, root: Path) -> None:
     run.chmod(0o755)
 
 
+def add_runtime(architecture: Architecture, root: Path, runtime: str) -> None:
+    """Give a user land that is there one runtime more; `requirements/RUNTIME.txt` says which wheels."""
+    if not (root / runtime).exists():
+        _install_wheels(architecture, root / runtime, [f"{runtime}.txt"])
+        _compile(root, [root / runtime])
+
+
 def _link_linear_algebra(root: Path) -> None:
     """Give NumPy the BLAS and LAPACK that a maintainer script would have chosen."""
     for library in ("blas", "lapack"):

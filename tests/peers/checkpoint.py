@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -25,12 +26,20 @@ def save(folder: Path, vocabulary: Path = SHARED_VOCABULARY) -> None:
     torch.manual_seed(SEED)
     config = transformers.SqueezeBertConfig()
     transformers.SqueezeBertModel(config).eval().save_pretrained(folder)
+    _add_tokenizer(folder, vocabulary, config, "SqueezeBertTokenizer")
+
+
+def save_bert(folder: Path, vocabulary: Path = SHARED_VOCABULARY) -> None:
+    """Save BertModel of `BertConfig()`, whose defaults are bert-base-uncased's, without a pooler to `folder`."""
+    torch.manual_seed(SEED)
+    config = transformers.BertConfig()
+    transformers.BertModel(config, add_pooling_layer=False).eval().save_pretrained(folder)
+    _add_tokenizer(folder, vocabulary, config, "BertTokenizer")
+
+
+def _add_tokenizer(folder: Path, vocabulary: Path, config: Any, name: str) -> None:
     (folder / "vocab.txt").write_bytes(vocabulary.read_bytes())
-    settings = {
-        "do_lower_case": True,
-        "model_max_length": config.max_position_embeddings,
-        "tokenizer_class": "SqueezeBertTokenizer",
-    }
+    settings = {"do_lower_case": True, "model_max_length": config.max_position_embeddings, "tokenizer_class": name}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 

@@ -11,6 +11,7 @@ import torch
 from converter import calibration, checkpoint, encoder
 from converter.execution import execute
 from tests.converter.random_checkpoint import GROUPS, WORDS, make
+from tests.peers import document
 from tests.peers.accuracy import corpora, results, tables, tasks
 from tests.peers.accuracy.torch_network import Headed
 
@@ -37,7 +38,7 @@ def test_document_is_made_from_the_results() -> None:
     text = results.DOCUMENT.read_text("utf-8")
     found = results.read()
     assert tables.fill(text, found) == text
-    assert {name for _, name, _ in tables.MARK.findall(text)} == set(tables.TABLES)
+    assert document.marked(text) == set(tables.TABLES)
 
 
 def test_losses_are_differences_to_float32() -> None:

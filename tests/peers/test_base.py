@@ -38,8 +38,14 @@ def test_size(base: Path) -> None:
     assert (base / "model.tflite").stat().st_size <= LARGEST
 
 
-def test_computes_the_same(base: Path) -> None:
-    """At 16 and 128 tokens the integer model gives the sentence vector that ONNX Runtime gives in float32."""
-    from tests.peers.speed import compare  # needs the extra `bench`, which a plain `pytest` does without
+def test_computes_the_same(base: Path, tmp_path: Path) -> None:
+    """At 16 and 128 tokens ours, in both ways to load it, and ONNX Runtime's float32 give PyTorch's sentence vector."""
+    # they need the extra `bench`, which a plain `pytest` does without
+    from tests.peers.suite import files, latency, roster
 
-    assert min(row.cosine for row in compare(base, base / "model.tflite", rounds=1)) > CLOSE
+    peers = roster.select(["ours, LiteRT interpreter", "ONNX Runtime float32"])
+    files.prepare(base, base / "model.tflite", tmp_path, {roster.SQUEEZEBERT})
+    assert files.make(peers, tmp_path) == {}
+    found = {row["peer"]: row["cosine"] for row in latency.same(peers, base / "model.tflite", tmp_path)}
+    assert set(found) == {peer.name for peer in peers}
+    assert min(found.values()) > CLOSE

@@ -12,10 +12,11 @@ from typing import Any
 
 from tests.peers.accuracy import calibration_size, results
 from tests.peers.accuracy.cases import cases
-from tests.peers.accuracy.environments import PACKAGES
 from tests.peers.accuracy.study import measured
+from tests.peers.environments import PACKAGES
 
 HERE = ("ai-edge-litert", "numpy", "onnx", "onnxruntime", "torch", "transformers")
+ELSEWHERE = ("tensorflow", "quantizer")
 
 
 def collect(build: Path, minilm: Path) -> None:
@@ -26,7 +27,7 @@ def collect(build: Path, minilm: Path) -> None:
             "versions": {
                 "python": platform.python_version(),
                 **{name: version(name) for name in HERE},
-                **dict(package.split("==") for packages in PACKAGES.values() for package in packages),
+                **dict(package.split("==") for name in ELSEWHERE for package in PACKAGES[name]),
             },
             "measurements": [asdict(each) for each in measured(cases(build, minilm), build)],
             "calibration size": [asdict(each) for each in calibration_size.points(build)],

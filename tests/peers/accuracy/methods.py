@@ -15,7 +15,8 @@ from converter.arrangement import Effort
 from converter.calibration import LONGEST, MOST_TEXTS, default_texts, encode, read_texts
 from converter.network import Network
 from tests.integer_walk import walk
-from tests.peers.accuracy import environments, exchange, onnx_peer, tflite
+from tests.peers import environments
+from tests.peers.accuracy import exchange, onnx_peer, tflite
 from tests.peers.accuracy.tflite import Outputs, run_ours
 
 CALIBRATION_FILE = "calibration.txt"

@@ -29,7 +29,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from converter.network import Network
 from tests.peers.accuracy.tflite import Outputs
 from tests.peers.accuracy.torch_network import Headed
-from tests.peers.onnx_export import INPUT, TRACED_LENGTH
+from tests.peers.tracing import INPUT, MOST_TEXTS, TRACED_LENGTH
 
 MATRIX_PRODUCTS = ["MatMul", "Gemm", "Conv"]
 OUTPUT = "head."
@@ -37,18 +37,19 @@ OUTPUT = "head."
 
 
 def export(network: Network, target: Path) -> None:
-    """Write the network with its heads, in float32 and for any sentence length, to `target`."""
+    """Write the network with its heads, in float32 and for any number of texts of one length, to `target`."""
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    texts = torch.export.Dim("B", min=1, max=MOST_TEXTS)
     longest = torch.export.Dim("S", min=1, max=network.max_length)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             Headed(network).eval(),
-            (torch.ones((1, TRACED_LENGTH), dtype=torch.long),),
+            (torch.ones((2, TRACED_LENGTH), dtype=torch.long),),
             target,
             input_names=[INPUT],
             output_names=[OUTPUT + head.name for head in network.heads],
-            dynamic_shapes={INPUT: {1: longest}},
+            dynamic_shapes={INPUT: {0: texts, 1: longest}},
             dynamo=True,
             verbose=False,
             external_data=False,
@@ -93,7 +94,9 @@ def dynamic(prepared: Path, target: Path) -> None:
     """
     model = onnx.load(prepared)
     del model.graph.value_info[:]
-    quantize_dynamic(model, target, per_channel=True, weight_type=QuantType.QInt8)
+    # without the notes it does not know what the operators of ONNX Runtime's own give
+    kind = {"DefaultTensorType": onnx.TensorProto.FLOAT}
+    quantize_dynamic(model, target, per_channel=True, weight_type=QuantType.QInt8, extra_options=kind)
 
 
 def run(model: Path, texts: Iterable[Sequence[int]]) -> Outputs:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.peers.document import write_results
+
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs/accuracy.md"
 RESULTS = DOCUMENT.with_suffix("") / "results.json"
 
@@ -28,13 +30,4 @@ def read() -> Results:
 
 
 def write(content: dict[str, Any]) -> None:
-    """With a row a line, so that differences can be read."""
-    parts = []
-    for key, value in content.items():
-        if isinstance(value, list):
-            rows = ",\n".join("  " + json.dumps(row, ensure_ascii=False) for row in value)
-            parts.append(f" {json.dumps(key)}: [\n{rows}\n ]")
-        else:
-            parts.append(f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}")
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
+    write_results(RESULTS, content)

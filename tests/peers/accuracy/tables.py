@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import numpy as np
 
+from tests.peers import document
 from tests.peers.accuracy.results import DOCUMENT, Results
+from tests.peers.document import table
 
 REFERENCE = "float32"
 OURS = ("ours, best", "ours, fast")
@@ -25,7 +26,6 @@ SCORES = {"accuracy": "sentiment accuracy", "Spearman": "similarity, Spearman's 
 """those that their own names do not explain"""
 ANSWERS = {"classification": "sentiment", "intent": "intents", "slots": "slots, by token", "tags": "entities, by token"}
 """by head"""
-MARK = re.compile(r"(<!-- table: ([a-z ]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def scores(results: Results) -> str:
     for line in losses(results):
         cells = [_mean_change(line.by_method.get(method, []), len(line.float32)) for method in (*OURS, *PEERS)]
         rows.append([f"{line.model}: {line.score}", f"{np.mean(line.float32):.1f}", *cells])
-    return _table(["", "float32", *OURS, *PEERS], rows)
+    return table(["", "float32", *OURS, *PEERS], rows)
 
 
 def answers(results: Results) -> str:
@@ -73,7 +73,7 @@ def answers(results: Results) -> str:
                 same = [m["likeness"][head] for m in found if m["method"] == method]
                 cells.append(f"{100 - 100 * np.mean(same):.1f}" if same else "–")
             rows.append([f"{model}: {ANSWERS[head.removeprefix('same ')]}", *cells])
-    return _table(["", *OURS, *PEERS], rows)
+    return table(["", *OURS, *PEERS], rows)
 
 
 def vectors(results: Results) -> str:
@@ -86,7 +86,7 @@ def vectors(results: Results) -> str:
             cosines = [f"{m['likeness'][key]:.4f}" for key in ("cosine mean", "cosine worst")]
             rows.append([method, *cosines, f"{m['scores']['Spearman']:.2f}", f"{m['megabytes']:.1f}", floats])
     headings = ["", "cosine, mean", "cosine, worst", "Spearman", "file, MB", "float tensors"]
-    return _table(headings, rows)
+    return table(headings, rows)
 
 
 def seeds(results: Results) -> str:
@@ -96,7 +96,7 @@ def seeds(results: Results) -> str:
         if len(line.float32) > 1:
             cells = [" / ".join(_mean_change([lost], 1) for lost in line.by_method.get(m, [])) for m in OURS]
             rows.append([f"{line.model}: {line.score}", " / ".join(f"{v:.1f}" for v in line.float32), *cells])
-    return _table(["", "float32", *OURS], rows)
+    return table(["", "float32", *OURS], rows)
 
 
 def calibration(results: Results) -> str:
@@ -109,7 +109,7 @@ def calibration(results: Results) -> str:
             values = [p[name] for p in points if p["texts"] == size]
             cells.append(f"{np.median(values):.4f} ({min(values):.4f} to {max(values):.4f})")
         rows.append([str(size), *cells])
-    return _table(["texts", "cosine, mean: median (range) of the draws", "cosine, worst: the same"], rows)
+    return table(["texts", "cosine, mean: median (range) of the draws", "cosine, worst: the same"], rows)
 
 
 def ablation(results: Results) -> str:
@@ -117,7 +117,7 @@ def ablation(results: Results) -> str:
         [r["variant"], f"{r['cosine_mean']:.4f}", f"{r['cosine_worst']:.4f}", str(r["operators"])]
         for r in results.content["ablation"]
     ]
-    return _table(["", "cosine, mean", "cosine, worst", "operators"], rows)
+    return table(["", "cosine, mean", "cosine, worst", "operators"], rows)
 
 
 def cost(results: Results) -> str:
@@ -132,7 +132,7 @@ def cost(results: Results) -> str:
             ratio = "" if model == models[0] else f": {r['ratio']:.2f}"
             cells.append(f"{r['ms']:.2f} ms{ratio}")
         rows.append([model, *cells])
-    return _table(["", *(f"{length} tokens" for length in lengths)], rows)
+    return table(["", *(f"{length} tokens" for length in lengths)], rows)
 
 
 def instructions(results: Results) -> str:
@@ -146,7 +146,7 @@ def instructions(results: Results) -> str:
             count, plain = found[model, core, length], found["naive", core, length]
             cells.append(f"{count / 1e6:.1f} M" + ("" if model == "naive" else f": {count / plain:.2f}"))
         rows.append([model, *cells])
-    return _table(["", *(f"{core}, {length} tokens" for core, length in columns)], rows)
+    return table(["", *(f"{core}, {length} tokens" for core, length in columns)], rows)
 
 
 TABLES: dict[str, Callable[[Results], str]] = {
@@ -163,7 +163,7 @@ TABLES: dict[str, Callable[[Results], str]] = {
 
 def fill(text: str, results: Results) -> str:
     """The document with its tables made anew."""
-    return MARK.sub(lambda found: f"{found[1]}\n{TABLES[found[2]](results)}\n{found[3]}", text)
+    return document.fill(text, {name: partial(make, results) for name, make in TABLES.items()})
 
 
 def write(results: Results) -> None:
@@ -181,8 +181,3 @@ def _mean_change(lost: Sequence[float], seeds: int) -> str:
         return "–"
     change = f"{-float(np.mean(lost)):+.2f}".replace("-", "−")
     return ("0.00" if change[1:] == "0.00" else change) + ("" if len(lost) == seeds else f" ({len(lost)})")
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    lines = [f"| {' | '.join(cells)} |" for cells in (headings, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(headings), *lines[1:]]) + "\n"

@@ -11,6 +11,11 @@ PACKAGES = {
     "tensorflow": ["tensorflow-cpu==2.21.0"],
     # brings a LiteRT of its own, newer than ours
     "quantizer": ["ai-edge-quantizer==0.10.0"],
+    # our own runtime as on 32-bit boards; NumPy 2 is not for it
+    "tflite": ["tflite-runtime==2.14.0", "numpy<2", "tokenizers", "click", "pyserial"],
+    # built here from its sources, for this very CPU
+    "llama": ["llama-cpp-python==0.3.36", "gguf==0.19.0"],
+    "executorch": ["executorch==1.5.1", "torch==2.13.0", "transformers>=5,<6", "safetensors"],
 }
 
 
