@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Iterable
-from importlib.metadata import version
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -56,17 +57,29 @@ def _key(row: dict[str, Any]) -> tuple[Any, ...]:
 def machine() -> dict[str, str]:
     fields = (line.partition(":") for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines())
     told = {name.strip(): value.strip() for name, _, value in fields}
-    flags = set(told["flags"].split())
+    flags = set(told.get("flags", "").split())
     wanted = ("avx2", "avx512f", "avx512_vnni", "amx_int8")
     return {
-        "cpu": f"{told['model name']}, family {told['cpu family']}, model {told['model']}",
+        "cpu": ", ".join(
+            f"{name}{told[field]}"
+            for field, name in (
+                ("model name", ""),
+                ("cpu family", "family "),
+                ("model", "model "),
+                ("CPU part", "part "),
+            )
+            if field in told
+        ),
         "features": ", ".join(name for name in wanted if name in flags),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
 
 def versions() -> dict[str, str]:
+    """Of Python, of the packages that are installed here, and of those in the peers' environments."""
+    found = {"python": platform.python_version()}
+    for name in VERSIONS:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
     elsewhere = [package.split("==") for name in ELSEWHERE for package in PACKAGES[name] if "==" in package]
-    return {"python": platform.python_version(), **{name: version(name) for name in VERSIONS}} | {
-        name: pinned for name, pinned in elsewhere if name not in VERSIONS
-    }
+    return found | {name: pinned for name, pinned in elsewhere if name not in VERSIONS}
