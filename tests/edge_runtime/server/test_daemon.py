@@ -26,6 +26,8 @@ from tests.serve.wire import Wire
 
 ASSISTANT = Path(edge_runtime.__file__).parent / "models/assistant.tflite"
 TEXT = "turn off the kitchen lights"
+PATIENCE_MS = 60_000
+"""deadline of requests that are to be answered however slow the machine"""
 
 
 @pytest.fixture
@@ -84,7 +86,8 @@ class TestRequests:
 
     def test_pipelining(self, wire: Wire) -> None:
         """Requests sent together are all answered, each by its id, also when they arrive cut in odd places."""
-        data = b"".join(json.dumps({"id": n, "op": "tag", "text": TEXT}).encode() + b"\r\n\n" for n in range(100))
+        requests = [{"id": n, "op": "tag", "text": TEXT, "deadline_ms": PATIENCE_MS} for n in range(100)]
+        data = b"".join(json.dumps(each).encode() + b"\r\n\n" for each in requests)
         for start in range(0, len(data), 777):
             wire.send_bytes(data[start : start + 777])
         replies = [wire.receive() for _ in range(100)]
@@ -122,7 +125,8 @@ class TestRequests:
     def test_too_many_at_once(self, wire: Wire) -> None:
         """Beyond the announced number of waiting requests they are refused; what costs nothing is still answered."""
         pending = request(wire, "hello")["limits"]["pending"]
-        lines = [json.dumps({"id": n, "op": "tag", "text": TEXT}) for n in range(3 * pending)]
+        asked = {"op": "tag", "text": TEXT, "deadline_ms": PATIENCE_MS}
+        lines = [json.dumps({"id": n, **asked}) for n in range(3 * pending)]
         wire.send_bytes("".join(f"{line}\n" for line in [*lines, '{"id": "h", "op": "health"}']).encode())
         replies = {reply["id"]: reply for reply in (wire.receive() for _ in range(3 * pending + 1))}
         refused = [reply for reply in replies.values() if "error" in reply]
@@ -287,7 +291,7 @@ class TestOperation:
             assert request(wire, "health")["slowed"]["duty"] == 0.01
             assert "\nedge_duty 0.01\n" in request(wire, "metrics")
             # the first is done at once, and its worker rests a hundred times as long
-            assert "result" in wire.ask({"id": 1, "op": "tag", "text": TEXT})
+            assert "result" in wire.ask({"id": 1, "op": "tag", "text": TEXT, "deadline_ms": PATIENCE_MS})
             refused = wire.ask({"id": 2, "op": "tag", "text": TEXT, "deadline_ms": 1})
             assert code(refused) == "overloaded"
             assert refused["error"]["retry_after_ms"] > 0
@@ -295,7 +299,7 @@ class TestOperation:
             batch = wire.ask({"id": 3, "op": "batch", "deadline_ms": 1, "requests": [{"op": "tag", "text": TEXT}]})
             assert batch["result"][0]["error"]["retry_after_ms"] > 0
             # waits for its worker, and goes on at once when that may
-            wire.send({"id": 4, "op": "tag", "text": TEXT, "deadline_ms": 60_000})
+            wire.send({"id": 4, "op": "tag", "text": TEXT, "deadline_ms": PATIENCE_MS})
             wire.send({"id": 5, "op": "slow_down", "duty": 1, "for_ms": 1})
             replies = {reply["id"]: reply for reply in (wire.receive(), wire.receive())}
             assert replies[5]["result"] is None
@@ -327,7 +331,7 @@ class TestOperation:
         """After a worker was killed under load every request is answered, and the server is ready again."""
         with Server(folder) as server, server.connect() as wire:
             for n in range(100):
-                wire.send({"id": n, "op": "tag", "text": TEXT, "deadline_ms": 60_000})
+                wire.send({"id": n, "op": "tag", "text": TEXT, "deadline_ms": PATIENCE_MS})
                 if n == 50:
                     os.kill(server.workers()[0], signal.SIGKILL)
             replies = [wire.receive() for _ in range(100)]
@@ -346,7 +350,7 @@ class TestOperation:
 
     def test_graceful_stop(self, folder: Path) -> None:
         """What was accepted before the signal is answered; then the connection, the process and the socket go."""
-        server = Server(folder)
+        server = Server(folder, "--deadline-ms", str(PATIENCE_MS))
         server.start()
         with server.connect() as wire:
             data = b"".join(b'{"id": %d, "op": "tag", "text": "%b"}\n' % (n, TEXT.encode()) for n in range(100))
