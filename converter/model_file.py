@@ -77,6 +77,8 @@ def _head(head: Head, output: int, tensor: IntegerTensor) -> dict[str, Any]:
         result["labels"] = list(head.labels)
     if head.kind == "classification":
         result |= {"temperature": head.temperature, "threshold": head.threshold, "out_of_scope": head.out_of_scope}
+    if head.reliability:
+        result["reliability"] = list(head.reliability)
     return result
 
 

@@ -95,6 +95,8 @@ class Head:
     """a calibrated probability below it means "not recognised" """
     out_of_scope: str | None = None
     """the label that itself means "not recognised", if the head was trained with one"""
+    reliability: tuple[float, ...] = ()
+    """of each label, 0 to 1: how far it can be believed; empty: all of them 1"""
 
 
 @dataclass(frozen=True)

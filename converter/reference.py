@@ -107,6 +107,7 @@ def _head(head: Head, place: int, network: Network) -> runtime.Head:
         temperature=head.temperature,
         threshold=head.threshold,
         out_of_scope=head.out_of_scope,
+        reliability=head.reliability,
     )
 
 

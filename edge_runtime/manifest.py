@@ -55,6 +55,8 @@ class Head:
     """a probability below it means "not recognised" """
     out_of_scope: str | None = None
     """the label that itself means "not recognised" """
+    reliability: tuple[float, ...] = ()
+    """of each label, 0 to 1: how far it can be believed, for it attracts texts that mean none; empty: all of them 1"""
 
     @property
     def per_token(self) -> bool:
@@ -156,7 +158,10 @@ def _head(name: str, place: int, fields: _Fields, vocabulary: int) -> Head:
         temperature=fields.number("temperature", 1e-6, 1e6, 1.0),
         threshold=fields.number("threshold", 0.0, 1.0, 0.0),
         out_of_scope=fields.string("out_of_scope", "") or None,
+        reliability=fields.shares("reliability"),
     )
+    if head.reliability and len(head.reliability) != len(head.labels):
+        raise ModelError(f"manifest.json: heads.{name}.reliability must have a number for each label")
     widths = {"answer": 2, "choice": 1, "fill": vocabulary}
     if kind in ("classification", "tagging"):
         widths[kind] = len(head.labels)
@@ -216,6 +221,14 @@ class _Fields:
         good = [value for value in values if isinstance(value, str) and 0 < len(value) <= MAX_LABEL_LENGTH]
         if len(good) != len(values) or len(values) > MAX_LABELS or len(set(good)) != len(good):
             raise ModelError(f"manifest.json: {self.path}{key} must be different, short, non-empty strings")
+        return tuple(good)
+
+    def shares(self, key: str) -> tuple[float, ...]:
+        values = cast(list[object], self._get(key, list, []))
+        numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+        good = [float(value) for value in numbers if 0 <= value <= 1]
+        if len(good) != len(values) or len(values) > MAX_LABELS:
+            raise ModelError(f"manifest.json: {self.path}{key} must be numbers from 0 to 1")
         return tuple(good)
 
     def last_dimension(self, key: str, first: Dimension) -> int:

@@ -134,7 +134,7 @@ def _slots(configuration: Configuration, weights: Weights) -> Head:
 
 
 def _confidence(configuration: Configuration, head: str, labels: tuple[str, ...]) -> dict[str, Any]:
-    """The calibration that training left in config.json: temperature, threshold and label for "not recognised"."""
+    """What training left in config.json: temperature, threshold, label for "not recognised", reliability."""
     fields = configuration.fields
     out_of_scope = fields.get(f"{head}_out_of_scope")
     if out_of_scope is not None and out_of_scope not in labels:
@@ -145,4 +145,20 @@ def _confidence(configuration: Configuration, head: str, labels: tuple[str, ...]
         raise CheckpointError(f"{configuration.path}: {head}_temperature is {temperature!r}; it must be above 0")
     if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise CheckpointError(f"{configuration.path}: {head}_threshold is {threshold!r}; a probability was expected")
-    return {"temperature": float(temperature), "threshold": float(threshold), "out_of_scope": out_of_scope}
+    reliability = fields.get(f"{head}_reliability") or []
+    if (
+        not isinstance(reliability, list)
+        or len(reliability) not in (0, len(labels))
+        or not all(map(_is_share, reliability))
+    ):
+        raise CheckpointError(f"{configuration.path}: {head}_reliability must be a number from 0 to 1 for each label")
+    return {
+        "temperature": float(temperature),
+        "threshold": float(threshold),
+        "out_of_scope": out_of_scope,
+        "reliability": tuple(float(each) for each in reliability),
+    }
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -155,6 +155,8 @@ class _Writer:
                 f"{task.confidence}_threshold": round(confidence.threshold, 6),
                 f"{task.confidence}_out_of_scope": self.material.refusal,
             }
+            if confidence.reliability:
+                fields[f"{task.confidence}_reliability"] = list(confidence.reliability)
         fields |= {"licence": options.licence, "training": self._details(best, scores, confidence)}
         save(options.output, self.model, self.start.tokenizer, self.start.longest, task.architecture, fields)
         if isinstance(task, Embed):
@@ -212,7 +214,8 @@ class _Writer:
             },
         }
         if confidence is not None:
-            details["confidence"] = {**asdict(confidence), "out_of_scope_texts": len(material.foreign)}
+            kept = {name: value for name, value in asdict(confidence).items() if name != "reliability"}
+            details["confidence"] = {**kept, "out_of_scope_texts": len(material.foreign)}
         return {
             name: value for name, value in details.items() if value not in (None, [], {}, 0) or name == "best_epoch"
         }

@@ -42,7 +42,8 @@ class Understanding:
     intent: str | None
     """None: not recognised"""
     score: float
-    """calibrated probability of the likeliest intent, recognised or not, 0 to 1: the lower, the surer a refusal"""
+    """of the likeliest intent, recognised or not, 0 to 1: its calibrated probability times how far that intent can be
+    believed (`Head.reliability`); the lower, the surer a refusal"""
     slots: tuple[Entity, ...]
     """in the text's order; none where the intent was not recognised"""
 

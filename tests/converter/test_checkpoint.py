@@ -190,6 +190,7 @@ def joint(folder: Path, **fields: Any) -> dict[str, torch.Tensor]:
         "intent_temperature": 1.25,
         "intent_threshold": 0.4,
         "intent_out_of_scope": "oos",
+        "intent_reliability": [1, 0.5, 0.25],
         "licence": "CC BY 4.0",
         "training": {"epochs": 3},
     }
@@ -207,6 +208,7 @@ def test_intent_and_slots(tmp_path: Path) -> None:
     assert intent.labels == ("on", "off", "oos")
     assert slots.labels == ("O", "B-place", "I-place", "B-time", "I-time")
     assert (intent.temperature, intent.threshold, intent.out_of_scope) == (1.25, 0.4, "oos")
+    assert (intent.reliability, slots.reliability) == ((1.0, 0.5, 0.25), ())
     assert intent.classifier is not None
     assert np.array_equal(intent.classifier.weight, weights["intent_classifier.weight"].numpy())
     assert slots.classifier is not None
@@ -226,6 +228,9 @@ def test_intent_and_slots(tmp_path: Path) -> None:
         ({"intent_temperature": 0}, "intent_temperature"),
         ({"intent_threshold": 1.5}, "intent_threshold"),
         ({"intent_out_of_scope": "nothing"}, "intent_out_of_scope"),
+        ({"intent_reliability": [1, 0.5]}, "intent_reliability"),
+        ({"intent_reliability": [1, 0.5, 2]}, "intent_reliability"),
+        ({"intent_reliability": "high"}, "intent_reliability"),
     ],
 )
 def test_intent_and_slots_with_bad_fields(tmp_path: Path, fields: dict[str, Any], named: str) -> None:

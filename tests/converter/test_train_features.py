@@ -236,8 +236,31 @@ def test_threshold_with_a_label_for_refusals() -> None:
     assert confidence.refused_right == 0.0
 
 
+def test_reliability() -> None:
+    """A label that out-of-scope texts get is believed as Bayes' rule has it; the others are believed."""
+    expected = np.array([0, 1] * 100)
+    logits = 9.0 * np.eye(3)[expected]
+    # a fifth of all texts being out of scope, label 1 gets 100 texts in scope and half of 50 that are not
+    strangers = 9.0 * np.eye(3)[[1] * 50 + [2] * 50]
+    confidence = calibrate(logits, expected, strangers, refusal=2)
+    assert confidence.reliability[0] == confidence.reliability[2] == 1.0
+    assert confidence.reliability[1] == pytest.approx(101 / 126, abs=1e-3)
+    assert calibrate(logits, expected).reliability == ()
+
+
+def test_reliability_tells_strangers_from_friends() -> None:
+    """Sure answers with a label that takes in strangers are the first to be refused."""
+    generator = np.random.default_rng(4)
+    expected = generator.integers(0, 4, size=1000)
+    logits = generator.normal(size=(1000, 4)) + 8 * np.eye(4)[expected]
+    strangers = generator.normal(size=(200, 4)) + 8 * np.eye(4)[3]
+    found = calibrate(logits[expected != 3], expected[expected != 3], strangers)
+    assert found.refused_out_of_scope == 1.0
+    assert found.refused_right == 0.0
+
+
 def test_share_refused() -> None:
-    """A text is refused by its label, or by a calibrated probability below the threshold."""
+    """A text is refused by its label, or by a score below the threshold."""
     logits = np.log([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3], [0.1, 0.1, 0.8], [0.1, 0.8, 0.1]])
     confidence = Confidence(temperature=1.0, threshold=0.5, refused_out_of_scope=None, refused_right=0.0)
     assert share_refused(logits, confidence) == 0.25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -81,6 +82,22 @@ def test_recognition(values: list[float], intent: str | None) -> None:
     found, score = classification.recognise(np.array(values, np.float32), INTENTS)
     assert found == intent
     assert score == pytest.approx(float(classification.softmax(np.array(values, np.float32), 2.0)[:2].max()))
+
+
+@pytest.mark.parametrize(
+    ("values", "intent", "score"),
+    [([9, 0, 0], None, 0.494), ([0, 9, 0], "off", 0.978), ([0.6, 0, 9], None, 0.5 * 0.0146)],
+    ids=["hardly believed", "believed", "out of scope"],
+)
+def test_reliability(values: list[float], intent: str | None, score: float) -> None:
+    """What a label says counts as far as it can be believed; the label itself is the likeliest, believed or not."""
+    head = replace(INTENTS, reliability=(0.5, 1.0, 1.0))
+    found, believed = classification.recognise(np.array(values, np.float32), head)
+    assert found == intent
+    assert believed == pytest.approx(score, rel=0.01)
+    assert classification.rank(np.array(values, np.float32), head, 3) == classification.rank(
+        np.array(values, np.float32), INTENTS, 3
+    )
 
 
 def test_bio_tags() -> None:
