@@ -1,4 +1,4 @@
-"""What a process has to do about the native runtimes in it: their chatter, and the memory they leave behind.
+"""What a process has to do about the native runtimes in it: chatter, float mode, and the memory that they leave behind.
 
 LiteRT writes two dozen lines about accelerators that it does not find, straight to file descriptor 2, and offers no
 switch.
@@ -17,6 +17,9 @@ _STANDARD_ERROR = 2
 _ONE_AT_A_TIME = threading.RLock()
 _depth = 0
 _exit_is_silent = False
+
+_FLOAT_MODE_BYTES = 64
+"""more than any fenv_t takes"""
 
 _CHATTER = (b"INFO:", b"WARNING:", b"ERROR:", "└".encode(), b"W0000", b"I0000", b"E0000")
 
@@ -66,6 +69,22 @@ def silence_exit() -> None:
         libc = ctypes.CDLL(None)
         libc.__cxa_atexit(libc.close, ctypes.c_void_p(_STANDARD_ERROR), None)
         _exit_is_silent = True
+
+
+@contextmanager
+def kept_float_mode() -> Iterator[None]:
+    """Leave this thread's floating-point mode as it is, whatever libraries are loaded meanwhile (fegetenv(3)).
+
+    One that was linked with GCC's -ffast-math, as tflite-runtime's is, makes the thread that loads it take subnormal
+    numbers for 0 from then on, the application's own as well.
+    """
+    library, mode = ctypes.CDLL(None), ctypes.create_string_buffer(_FLOAT_MODE_BYTES)
+    known = hasattr(library, "fegetenv") and library.fegetenv(mode) == 0
+    try:
+        yield
+    finally:
+        if known:
+            library.fesetenv(mode)
 
 
 def release_freed_memory() -> None:

@@ -113,7 +113,10 @@ def import_backend(selection: Selection) -> type[Any]:
         if selection.name == LITERT:
             from ai_edge_litert.interpreter import Interpreter
         else:
-            from tflite_runtime.interpreter import Interpreter
+            from edge_runtime.backends.native_library import kept_float_mode
+
+            with kept_float_mode():
+                from tflite_runtime.interpreter import Interpreter
     except ImportError as error:
         raise BackendError(f"the backend {selection.name} cannot be imported: {error}") from None
     return Interpreter  # type: ignore[no-any-return]

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.backends import BEST
+from edge_runtime.backends.selection import NAMES
+from tests.backends import BEST, USABLE
 
 TEXT = "turn off the kitchen lights"
 
@@ -144,7 +145,7 @@ def test_doctor_of_a_sick_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     in_the_way = tmp_path / "file"
     in_the_way.touch()
     monkeypatch.setenv("EDGE_RUNTIME_CACHE", str(in_the_way))
-    monkeypatch.setenv("EDGE_RUNTIME_BACKEND", "tflite-runtime")
+    monkeypatch.setenv("EDGE_RUNTIME_BACKEND", next(name for name in NAMES if name not in USABLE))
     done = run("doctor", "--json")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1

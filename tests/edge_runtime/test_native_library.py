@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import platform
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -10,7 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.backends.native_library import captured
+from edge_runtime.backends.native_library import captured, kept_float_mode
+from tests.backends import USABLE
+
+# fesetround's FE_UPWARD, by machine
+UPWARD = {"x86_64": 0x800, "aarch64": 0x400000, "armv7l": 0x400000}
 
 
 def test_chatter_is_held_back_and_the_rest_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
@@ -27,6 +33,27 @@ def test_standard_error_is_restored_after_a_failure(capfd: pytest.CaptureFixture
         raise ValueError("inside")
     os.write(2, b"INFO: back\n")
     assert capfd.readouterr().err == "INFO: back\n"
+
+
+def test_float_mode_is_kept() -> None:
+    """What a library sets for all floats of a thread, such as where they are rounded to, is undone."""
+    library = ctypes.CDLL(None)
+    before = library.fegetround()
+    with kept_float_mode():
+        assert library.fesetround(UPWARD[platform.machine()]) == 0
+        assert library.fegetround() != before
+    assert library.fegetround() == before
+
+
+@pytest.mark.parametrize("backend", USABLE)
+def test_subnormal_numbers_remain(models: Mapping[str, Path], backend: str) -> None:
+    """In a process that used a model the application's own numbers are not flushed to zero."""
+    code = (
+        f"import sys, edge_runtime; model = edge_runtime.load({str(models['tags'])!r}, backend={backend!r});"
+        "model.run([5]); print(sys.float_info.min / 2 > 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
 
 
 def test_exit_is_silent_but_python_is_not(models: Mapping[str, Path]) -> None:
