@@ -205,6 +205,14 @@ def trim(model: Path, output: Path, size: int, texts: tuple[Path, ...], as_json:
     click.echo(
         f"{'the texts':24}{done.tokens_before:,} → {done.tokens:,} tokens ({longer:+.1%}) in {done.texts:,} texts"
     )
+    _mention_self_test(done.without_self_test)
+
+
+def _mention_self_test(left_out: bool) -> None:
+    if left_out:
+        click.echo(
+            "its self-test was left out, for it may answer otherwise now; `edge-converter self-test` gives it one"
+        )
 
 
 @main.command()
@@ -223,6 +231,7 @@ def shorten(file: Path, output: Path, longest: int | None, single_texts: bool, a
         _dump(done.to_json())
     else:
         click.echo(f"{done.bytes_before:,} → {done.bytes:,} bytes; texts of up to {done.longest} tokens")
+        _mention_self_test(done.without_self_test)
 
 
 @main.command()

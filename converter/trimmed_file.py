@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from converter import card, flatbuffer
-from converter.errors import CheckpointError, FormatError
-from converter.model_file import CARD, MANIFEST, TOKENIZER, assemble, read, write
+from converter import card
+from converter.errors import CheckpointError
+from converter.fewer_rows import keep_rows, opened, save
+from converter.model_file import CARD, TOKENIZER
 from converter.trimming import Trimmed, count, trim
 
 WORDS = re.compile(rb"embeddings\.words(\.aside\.\d+)?\.table")
@@ -32,36 +29,23 @@ def trim_file(file: Path, output: Path, size: int, texts: Sequence[str]) -> Trim
     """
     from tokenizers import Tokenizer
 
-    content, entries = read(file)
-    if not {MANIFEST, TOKENIZER, CARD} <= entries.keys():
-        raise FormatError(f"{file} has no tokenizer; it was not made by edge-converter")
+    content, entries, manifest = opened(file, [TOKENIZER, CARD])
     old = Tokenizer.from_str(entries[TOKENIZER])
     counts = count(old, texts)
     if not counts:
         raise CheckpointError("the texts to trim by are empty")
     after, kept = trim(entries[TOKENIZER], counts, size)
-    manifest: dict[str, Any] = json.loads(entries[MANIFEST])
     rows = int(manifest["architecture"]["vocabulary"])
 
-    def shorten(model: Any) -> None:
-        tensors = [t for t in model.subgraphs[0].tensors if WORDS.fullmatch(t.name)]
-        if not tensors or any(t.shape[0] != rows for t in tensors):
-            raise FormatError(f"{file} has no table of {rows} word embeddings")
-        for tensor in tensors:
-            buffer = model.buffers[tensor.buffer]
-            buffer.data = np.ascontiguousarray(buffer.data.reshape(tensor.shape)[kept])
-            tensor.shape = [len(kept), *tensor.shape[1:]]
-
-    network = flatbuffer.rewrite(content, shorten)
+    network = keep_rows(content, WORDS, rows, kept, "word embeddings")
     before = int(manifest["architecture"]["parameters"])
     parameters = before - (rows - len(kept)) * int(manifest["architecture"]["hidden_size"])
     manifest["architecture"] |= {"vocabulary": len(kept), "parameters": parameters}
-    manifest["flatbuffer"] = {"size": len(network), "sha256": hashlib.sha256(network).hexdigest()}
     manifest["tokenizer_sha256"] = hashlib.sha256(after.encode()).hexdigest()
     note = f"Trimmed from {rows:,} wordpieces: the scores below, and those in the manifest, are of all of them."
     entries[CARD] = card.with_introduction(entries[CARD], manifest, note)
-    entries |= {MANIFEST: json.dumps(manifest, ensure_ascii=False, indent=1), TOKENIZER: after}
-    write(output, assemble(network, entries))
+    entries[TOKENIZER] = after
+    _, without = save(output, network, entries, manifest)
     return Trimmed(
         vocabulary_before=rows,
         vocabulary=len(kept),
@@ -70,4 +54,5 @@ def trim_file(file: Path, output: Path, size: int, texts: Sequence[str]) -> Trim
         texts=len(texts),
         tokens_before=counts.total(),
         tokens=count(Tokenizer.from_str(after), texts).total(),
+        without_self_test=without,
     )

@@ -32,6 +32,8 @@ class Trimmed:
     tokens_before: int
     """of all texts, special ones left out"""
     tokens: int
+    without_self_test: bool = False
+    """a model file's questions were left out; it may answer them otherwise"""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -58,7 +58,10 @@ ner="$data/uner_ewt/train.conll $(echo "$data"/btc/CONLL-format/data/*.conll) --
 # shellcheck disable=SC2086  # the lists above are meant to be split
 teachers() {
     train $sst2 --init "$minilm" --epochs 2 --rate 7e-5 --batch 128 -o "$out/teachers/sst2"
-    train $ner --init "$minilm" --epochs 2 --rate 2e-4 --batch 96 --batch-tokens 3000 -o "$out/teachers/ner"
+    train $ner --init "$minilm" --epochs 2 --rate 2e-4 --batch 96 --batch-tokens 3000 -o "$out/teachers/ner-both"
+    # then on the more carefully tagged of the two alone
+    train "$data/uner_ewt/train.conll" --validation-data "$data/uner_ewt/dev.conll" --init "$out/teachers/ner-both" \
+        --epochs 3 --rate 1.5e-4 --batch 64 --batch-tokens 2000 -o "$out/teachers/ner"
 }
 
 sentences() {
@@ -78,11 +81,12 @@ sentiment() {
 
 # shellcheck disable=SC2086
 entities() {
-    train $ner --init "$out/base" --teacher "$out/teachers/ner" --epochs 4 --rate 6e-4 --batch 96 --batch-tokens 3000 \
-        --vocabulary-size 12000 --vocabulary-texts "$out/general.txt" -o "$out/heads/entities-both"
-    # then on the more carefully tagged of the two alone
+    # most names are met in sentences that only the teacher has tagged
+    [ -s "$out/names.txt" ] || python -m converter.recipes.names "$data" > "$out/names.txt"
+    train $ner --init base --teacher "$out/teachers/ner" --unlabelled "$out/names.txt" --alpha 0.7 --epochs 4 --rate 6e-4 \
+        --batch 96 --batch-tokens 3000 --vocabulary-size 8500 --vocabulary-texts "$out/general.txt" -o "$out/heads/entities-both"
     train "$data/uner_ewt/train.conll" --validation-data "$data/uner_ewt/dev.conll" --init "$out/heads/entities-both" \
-        --teacher "$out/teachers/ner" --epochs 7 --rate 5e-4 --batch 64 --batch-tokens 1500 \
+        --teacher "$out/teachers/ner" --epochs 5 --rate 4e-4 --batch 64 --batch-tokens 1500 \
         --licence "CC BY-SA 4.0; trained on $UNER and $BTC; encoder distilled from $TEACHER" -o "$out/heads/entities"
     finish entities
 }

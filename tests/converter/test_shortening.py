@@ -13,6 +13,7 @@ import edge_runtime
 from converter import model_file
 from converter.cli import main
 from converter.errors import FormatError
+from converter.self_test import add
 from converter.shortening import shorten
 from edge_runtime.errors import InputError, TooLong
 from edge_runtime.model_file import BUNDLED
@@ -80,3 +81,17 @@ def test_a_length_that_cannot_be_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="not made by edge-converter"):
         shorten(tmp_path / "foreign.tflite", tmp_path / "out.tflite")
     assert not (tmp_path / "out.tflite").exists()
+
+
+def test_questions_stay_behind(whole: Path, tmp_path: Path) -> None:
+    """A file with a self-test loses it, and is told to be given it again."""
+    asked = tmp_path / "asked.tflite"
+    asked.write_bytes(whole.read_bytes())
+    add(asked, [{"text": LIGHT}], version=3)
+    assert len(json.loads(model_file.read(asked)[1]["manifest.json"])["self_test"]) == 1
+    done = CliRunner().invoke(main, ["shorten", str(asked), "-o", str(asked), "--longest", "12"])
+    assert done.exit_code == 0, done.output
+    assert "edge-converter self-test" in done.output
+    manifest = json.loads(model_file.read(asked)[1]["manifest.json"])
+    assert "self_test" not in manifest
+    assert manifest["version"] == 3
