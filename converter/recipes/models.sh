@@ -84,7 +84,7 @@ entities() {
     # most names are met in sentences that only the teacher has tagged
     [ -s "$out/names.txt" ] || python -m converter.recipes.names "$data" > "$out/names.txt"
     train $ner --init base --teacher "$out/teachers/ner" --unlabelled "$out/names.txt" --alpha 0.7 --epochs 4 --rate 6e-4 \
-        --batch 96 --batch-tokens 3000 --vocabulary-size 8500 --vocabulary-texts "$out/general.txt" -o "$out/heads/entities-both"
+        --batch 96 --batch-tokens 3000 --vocabulary-size 8000 --vocabulary-texts "$out/general.txt" -o "$out/heads/entities-both"
     train "$data/uner_ewt/train.conll" --validation-data "$data/uner_ewt/dev.conll" --init "$out/heads/entities-both" \
         --teacher "$out/teachers/ner" --epochs 5 --rate 4e-4 --batch 64 --batch-tokens 1500 \
         --licence "CC BY-SA 4.0; trained on $UNER and $BTC; encoder distilled from $TEACHER" -o "$out/heads/entities"

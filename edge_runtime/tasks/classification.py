@@ -50,14 +50,15 @@ def rank(logits: NDArray[np.float32], head: Head, top_k: int) -> list[Label]:
 
 
 def recognise(logits: NDArray[np.float32], head: Head) -> tuple[str | None, float]:
-    """The likeliest label and its score; no label where that is too low, or "out of scope" is likelier still.
+    """The likeliest label and its score; no label where it is too unlikely, or "out of scope" is likelier still.
 
-    The score is the label's probability times its reliability. It is that of a label in scope even where none is given:
-    the lower it is, the surer the refusal.
+    The score is the label's probability times its reliability, by which texts can be ordered: the lower, the likelier
+    that none of the labels is meant. It is that of a label in scope even where none is given.
     """
     probabilities = softmax(logits, head.temperature)
     first, *others = best(probabilities, 2)
     strange = head.labels[first] == head.out_of_scope
     place = others[0] if strange else first
-    score = float(probabilities[place]) * (head.reliability[place] if head.reliability else 1.0)
-    return (None if strange or score < head.threshold else head.labels[place]), score
+    probability = float(probabilities[place])
+    score = probability * head.reliability[place] if head.reliability else probability
+    return (None if strange or probability < head.threshold else head.labels[place]), score

@@ -86,7 +86,7 @@ def test_recognition(values: list[float], intent: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("values", "intent", "score"),
-    [([9, 0, 0], None, 0.494), ([0, 9, 0], "off", 0.978), ([0.6, 0, 9], None, 0.5 * 0.0146)],
+    [([9, 0, 0], "on", 0.494), ([0, 9, 0], "off", 0.978), ([0.6, 0, 9], None, 0.5 * 0.0146)],
     ids=["hardly believed", "believed", "out of scope"],
 )
 def test_reliability(values: list[float], intent: str | None, score: float) -> None:
