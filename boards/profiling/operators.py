@@ -189,9 +189,12 @@ def attribute(
                 pattern[kinds[first]] = pattern.get(kinds[first], 0.0) + spent
         else:
             whole.append(spent)
-    total = sum(pattern.values())
-    for kind, spent in pattern.items() if total > 0 else ():
-        by_kind[kind] += sum(whole) * spent / total
+    # On a busy machine a difference may come out below 0; if all do, the kinds share alike.
+    shares = {kind: max(spent, 0.0) for kind, spent in pattern.items()}
+    if not any(shares.values()):
+        shares = dict.fromkeys(pattern, 1.0)
+    for kind, share in shares.items():
+        by_kind[kind] += sum(whole) * share / sum(shares.values())
     return by_kind, by_part
 
 

@@ -139,6 +139,21 @@ class TestOperators:
         by_kind, _ = operators.attribute(kinds, names, least)
         assert by_kind == {"GATHER": 1.0, "FULLY_CONNECTED": pytest.approx(201.0), "ADD": pytest.approx(200.0)}
 
+    @pytest.mark.parametrize("inside", [-1.0, 0.0])
+    def test_noise_loses_nothing(self, inside: float) -> None:
+        """Where noise makes the layer that is cut inside cost nothing, all of the whole is still attributed."""
+        names = ["embeddings.sum"]
+        names += [f"layer.{layer}.attention.{place}" for layer in range(40) for place in range(10)]
+        names += ["label.logits"]
+        kinds = ["GATHER", *(["FULLY_CONNECTED"] * 5 + ["ADD"] * 5) * 40, "FULLY_CONNECTED"]
+        reached, spent, before = {0: 0.0}, 0.0, 0
+        for cut in operators.choose_cuts(names):
+            spent += inside if cut - before == 1 else 8.0
+            reached[cut], before = spent, cut
+        by_kind, by_part = operators.attribute(kinds, names, reached)
+        assert sum(by_kind.values()) == pytest.approx(spent)
+        assert sum(by_part.values()) == pytest.approx(spent)
+
     def test_measured(self, record: dict[str, Any]) -> None:
         """Measured shares add up to the measured whole, and the kinds are the network's."""
         found = record["operators"]
