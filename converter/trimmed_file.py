@@ -20,8 +20,8 @@ WORDS = re.compile(rb"embeddings\.words(\.aside\.\d+)?\.table")
 def trim_file(file: Path, output: Path, size: int, texts: Sequence[str]) -> Trimmed:
     """Writes the model file `file` to `output` with the `size` tokens that matter for `texts` (`trimming.trim`).
 
-    Texts whose wordpieces are kept give the same results as before, to the bit. Scores in card and manifest stay
-    those of the whole vocabulary, and the card says so; measure again.
+    Texts whose wordpieces are kept give the same results as before, to the bit. Accuracy in card and manifest
+    stays that of the whole vocabulary, and the card says so; scores want to be measured again.
 
     Raises:
         FormatError: it was not made by edge-converter, or cannot be read or written.
@@ -42,7 +42,7 @@ def trim_file(file: Path, output: Path, size: int, texts: Sequence[str]) -> Trim
     parameters = before - (rows - len(kept)) * int(manifest["architecture"]["hidden_size"])
     manifest["architecture"] |= {"vocabulary": len(kept), "parameters": parameters}
     manifest["tokenizer_sha256"] = hashlib.sha256(after.encode()).hexdigest()
-    note = f"Trimmed from {rows:,} wordpieces: the scores below, and those in the manifest, are of all of them."
+    note = f"Trimmed from {rows:,} wordpieces: how near the integers are to float32 was measured with all of them."
     entries[CARD] = card.with_introduction(entries[CARD], manifest, note)
     entries[TOKENIZER] = after
     _, without = save(output, network, entries, manifest)

@@ -21,7 +21,7 @@ NAMES = {
     "accuracy": "accuracy",
     "macro_f1": "macro F1",
     "entity_f1": "entity F1",
-    "exact": "exact match",
+    "exact_match": "exact match",
     "f1": "F1",
     "spearman": "Spearman",
     "pearson": "Pearson",
