@@ -25,7 +25,7 @@ def path_of(name: str) -> Path:
 
 def test_names_and_size() -> None:
     """There is one for each kind of task that has been trained, and they are small together."""
-    assert bundled_names() == ["assistant", "entities", "sentences", "sentiment"]
+    assert bundled_names() == ["answers", "assistant", "entities", "sentences", "sentiment"]
     assert sum(path_of(name).stat().st_size for name in bundled_names()) <= MOST_BYTES
 
 
@@ -95,3 +95,13 @@ def test_entities() -> None:
     text = "Angela Merkel flew from Berlin to Washington to meet people from Microsoft."
     found = {(entity.type, text[entity.start : entity.end]) for entity in edge_runtime.load("entities").tag(text)}
     assert {("PER", "Angela Merkel"), ("LOC", "Berlin"), ("LOC", "Washington"), ("ORG", "Microsoft")} <= found
+
+
+def test_answers() -> None:
+    """An answer is cut out of the text that holds it."""
+    context = "The old bridge over the river was built by a local mason in 1820. It fell in the flood of 1871."
+    model = edge_runtime.load("answers")
+    for question, words in (("Who built the bridge?", "mason"), ("When was the bridge built?", "1820")):
+        found = model.answer(question, context)
+        assert words in found.text
+        assert context[found.start : found.end] == found.text

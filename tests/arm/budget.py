@@ -22,7 +22,7 @@ from tests.arm.count import CORES, LENGTHS, count
 from tests.arm.emulation import EmulationError, Userland
 
 BUDGET = Path(__file__).with_name("budget.json")
-BUNDLED = ("assistant", "entities", "sentences", "sentiment")
+BUNDLED = ("answers", "assistant", "entities", "sentences", "sentiment")
 TOLERANCE = 0.01
 
 Instructions = dict[str, dict[str, dict[str, int]]]
