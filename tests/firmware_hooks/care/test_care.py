@@ -284,9 +284,9 @@ def test_a_trial_is_ended(folder: Path, tree: Tree, tmp_path: Path) -> None:
             return slots.record().current.state == "good"
 
         until(good, lambda: care.log)
-        until(said.exists, lambda: care.log)
+        until(lambda: said.exists() and said.read_text().endswith("\n"), lambda: care.log)
         assert said.read_text().split() == [made.NAME, slots.record().current.manifest, before]
-        assert "outcome=good" in care.log
+        until(lambda: "outcome=good" in care.log, lambda: care.log)
 
 
 def test_a_wrong_configuration(folder: Path, tree: Tree) -> None:
