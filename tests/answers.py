@@ -23,6 +23,8 @@ SENTENCES = Path(__file__).parent / "data/assistant_sentences.tsv"
 NO_COMMAND = "-"
 KERNELS_DIFFER = 2
 """steps: kernels of different CPUs, off by one in each of two labels, may turn them round"""
+SCORES_DIFFER = 0.05
+"""what they may move a probability by, and so carry it over the threshold below which nothing is recognised"""
 
 
 def sentences() -> dict[str, set[str]]:
@@ -68,12 +70,17 @@ def steps_apart(logits: NDArray[np.float32]) -> int:
 def differences(one: dict[str, Any], other: dict[str, Any], tied: int | None = None) -> dict[str, object]:
     """Sentences to which two results of `answers` give different intents or slots.
 
-    `tied`: slots may differ where some word's two best labels are no more than so many steps apart.
+    `tied`: slots may differ where some word's two best labels are no more than so many steps apart, and one may refuse
+    what the other recognises where their scores are within `SCORES_DIFFER`.
     """
     found: dict[str, object] = {}
     for text, a in one["answers"].items():
         b = other["answers"][text]
         is_tie = tied is not None and min(a["steps"], b["steps"]) <= tied
+        if tied is not None and (a["intent"] is None) != (b["intent"] is None):
+            if abs(a["score"] - b["score"]) > SCORES_DIFFER:
+                found[text] = (a, b)
+            continue
         if a["intent"] != b["intent"] or (a["slots"] != b["slots"] and not is_tie):
             found[text] = (a, b)
     return found
