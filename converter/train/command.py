@@ -52,7 +52,12 @@ _OF_THIS_MACHINE = {"output", "threads", "as_json", "fresh", "save_every", "lice
 @click.option("--alpha", default=0.5, show_default=True, help="Weight of the teacher's word.")
 @click.option("--temperature", default=2.0, show_default=True, help="That softens teacher's and student's answers.")
 @click.option("--out-of-scope", multiple=True, type=EXISTING, help="Texts to be refused: data, or file of lines.")
-@click.option("--out-of-scope-validation", multiple=True, type=EXISTING, help="The same, only to set the threshold.")
+@click.option(
+    "--out-of-scope-validation",
+    multiple=True,
+    type=EXISTING,
+    help="The same, only to set the threshold, and how far each label can be believed.",
+)
 @click.option("--out-of-scope-labels", type=EXISTING, help="File of the labels that count of out-of-scope data.")
 @click.option("--gibberish", default=0, show_default=True, help="Made-up texts to be refused.")
 @click.option("--epochs", default=20, show_default=True)

@@ -37,7 +37,7 @@ class Options:
     not 78 %).
     """
     out_of_scope_validation: Sequence[Path] = ()
-    """texts of kinds that are not trained, by which the threshold is set; all their labels count"""
+    """texts of kinds that are not trained, by which threshold and reliability are set; all their labels count"""
     out_of_scope_labels: Sequence[str] | None = None
     """of out-of-scope data that have labels, those that count; None: all"""
     gibberish: int = 0
