@@ -1,6 +1,8 @@
 """Sentences in which names stand, of many kinds, for a tagger to be taught on without tags: words and marks apart.
 
-python -m converter.recipes.names DATA > names.txt
+python -m converter.recipes.names DATA [TIMES [SEED]] > names.txt
+
+About 40,000 of them, or TIMES as many (1) where there are; another SEED (1) draws others.
 """
 
 from __future__ import annotations
@@ -64,14 +66,14 @@ def pairs(path: Path) -> Iterator[str]:
         yield from line.split("\t")[7:9]
 
 
-def collect(data: Path, generator: random.Random) -> list[str]:
-    """All of it, shuffled; `data` has the layout that docs/models.md names."""
+def collect(data: Path, generator: random.Random, times: float = 1.0) -> list[str]:
+    """`times` as many sentences as the numbers above say, shuffled; `data` has the layout that docs/models.md names."""
     found: list[str] = []
 
     def take(sentences: Iterable[str], count: int) -> None:
         different = list(dict.fromkeys(sentences))
         generator.shuffle(different)
-        found.extend(different[:count])
+        found.extend(different[: round(count * times)])
 
     take(split(contexts(data / "squad/train-v1.1.json")), ENCYCLOPAEDIA)
     take(untagged(data / "wnut17/train/wnut17train.conll"), TWEETS)
@@ -80,16 +82,18 @@ def collect(data: Path, generator: random.Random) -> list[str]:
         with lzma.open(data / f"text/{name}.txt.xz", "rt", encoding="utf-8") as file:
             lines = file.readlines()
         generator.shuffle(lines)
-        take(split(lines[: count * 6]), count)
+        take(split(lines[: round(count * times) * 6]), count)
     generator.shuffle(found)
     return found
 
 
 def main() -> int:
-    if len(sys.argv) != 2:
+    if not 2 <= len(sys.argv) <= 4:
         print(__doc__, file=sys.stderr)
         return 2
-    print("\n".join(collect(Path(sys.argv[1]), random.Random(1))))  # noqa: S311 (a repeatable draw, no secret)
+    data, times, seed = (*sys.argv[1:], *("1", "1")[len(sys.argv) - 2 :])
+    generator = random.Random(int(seed))  # noqa: S311 (a repeatable draw, no secret)
+    print("\n".join(collect(Path(data), generator, float(times))))
     return 0
 
 

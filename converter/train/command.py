@@ -75,7 +75,8 @@ _OF_THIS_MACHINE = {"output", "threads", "as_json", "fresh", "save_every", "lice
 @click.option("--seed", default=1, show_default=True)
 @click.option("--save-every", default=60.0, show_default=True, help="Seconds between two states to go on from.")
 @click.option("--fresh", is_flag=True, help="Start anew where an ended run could be gone on from.")
-@click.option("--quantisation-aware", is_flag=True, help="Train three last epochs in the integers that convert writes.")
+@click.option("--quantisation-aware", is_flag=True, help="Train some last epochs in the integers that convert writes.")
+@click.option("--integer-epochs", default=3, show_default=True, help="So many, at a tenth of --rate.")
 @click.option("--licence", help="Licence and origin of the data, for the model's card.")
 @click.option("--json", "as_json", is_flag=True, help="Print the outcome as one JSON object.")
 @click.pass_context
@@ -160,7 +161,7 @@ def _options(given: dict[str, Any], command: str) -> Options:
         ),
         schedule=Schedule(
             **pick("epochs", "patience", "batch", "batch_tokens", "rate", "decay", "smoothing", "dropout", "alpha"),
-            **pick("temperature", "seed", "save_every"),
+            **pick("temperature", "seed", "save_every", "integer_epochs"),
             bfloat16=bfloat16_is_faster() if given["bfloat16"] is None else given["bfloat16"],
         ),
         augmentation=Augmentation(**pick("exchange", "digits", "punctuation")),

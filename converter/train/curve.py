@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from converter.train.training import Epoch
 
 
-def write(folder: Path, epochs: Sequence[Epoch], best: Epoch, options: dict[str, Any]) -> None:
-    """Writes training.json and training.svg."""
+def write(folder: Path, epochs: Sequence[Epoch], tuned: Sequence[Epoch], best: Epoch, options: dict[str, Any]) -> None:
+    """Writes training.json and training.svg; `tuned`: the last ones, in integers, of which number 0 is before them."""
     content = {"options": options, "best_epoch": best.number, "epochs": [asdict(each) for each in epochs]}
+    if tuned:
+        content["integer_epochs"] = [asdict(each) for each in tuned]
     (folder / "training.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    _draw(folder / "training.svg", epochs, best)
+    _draw(folder / "training.svg", epochs, tuned, best)
 
 
-def _draw(path: Path, epochs: Sequence[Epoch], best: Epoch) -> None:
-    """Loss, and every data set's scores, by epoch."""
+def _draw(path: Path, epochs: Sequence[Epoch], tuned: Sequence[Epoch], best: Epoch) -> None:
+    """Loss, and every data set's scores, by epoch; those in integers, dashed, go on where the others end."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -28,18 +30,23 @@ def _draw(path: Path, epochs: Sequence[Epoch], best: Epoch) -> None:
 
     mpl.rcParams["svg.hashsalt"] = "training"
     figure, (losses, scores) = plt.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    numbers = [each.number for each in epochs]
-    losses.plot(numbers, [each.loss for each in epochs], marker=".")
+    for each, first, style in ((epochs, 0, "-"), (tuned, len(epochs), "--")):
+        trained = [one for one in each if one.number]
+        losses.plot([first + one.number for one in trained], [one.loss for one in trained], style, marker=".", c="C0")
+        colour = 0
+        for name in each[0].scores if each else ():
+            for metric in each[0].scores[name]:
+                if metric != "texts":
+                    values = [one.scores[name][metric] for one in each]
+                    label = f"{name} {metric}" if style == "-" or not epochs else None
+                    numbers = [first + one.number for one in each]
+                    scores.plot(numbers, values, style, marker=".", c=f"C{colour}", label=label)
+                    colour += 1
+    scores.axvline(best.number + (len(epochs) if tuned else 0), color="grey", linewidth=0.8)
     losses.set(xlabel="epoch", ylabel="loss")
-    for name in epochs[0].scores:
-        for metric in epochs[0].scores[name]:
-            if metric != "texts":
-                scores.plot(
-                    numbers, [each.scores[name][metric] for each in epochs], marker=".", label=f"{name} {metric}"
-                )
-    scores.axvline(best.number, color="grey", linewidth=0.8)
     scores.set(xlabel="epoch", ylabel="validation")
-    scores.legend(fontsize="small")
+    if epochs or tuned:
+        scores.legend(fontsize="small")
     for each in (losses, scores):
         each.grid(alpha=0.3)
     figure.savefig(path, metadata={"Date": None})

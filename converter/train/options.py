@@ -92,8 +92,13 @@ class Options:
         schedule = self.schedule
         if not 0 <= schedule.alpha <= 1 or schedule.temperature <= 0:
             raise TrainingError("--alpha must be from 0 to 1, and --temperature above 0")
-        if min(schedule.epochs, schedule.patience, schedule.batch, schedule.batch_tokens) < 1 or schedule.rate <= 0:
-            raise TrainingError("--epochs, --patience, --batch, --batch-tokens and --rate must be above 0")
+        if schedule.epochs == 0 and not (self.quantisation_aware and self.init is not None):
+            raise TrainingError("--epochs 0 trains in integers alone: give --quantisation-aware and --init")
+        counts = (schedule.patience, schedule.batch, schedule.batch_tokens, schedule.integer_epochs)
+        if schedule.epochs < 0 or min(counts) < 1 or schedule.rate <= 0:
+            raise TrainingError(
+                "--epochs, --patience, --batch, --batch-tokens, --integer-epochs and --rate must be above 0"
+            )
 
     def fingerprint(self, examples: Sequence[object]) -> dict[str, Any]:
         """What a state of the training is only good for; how often one is written changes nothing."""

@@ -28,6 +28,8 @@ class Schedule:
     temperature: float = 2.0
     """by which teacher's and student's logits are divided before they are compared"""
     bfloat16: bool = False
+    integer_epochs: int = 3
+    """last ones, where the training ends in integers (`tuning`)"""
     seed: int = 1
     save_every: float = 60.0
     """seconds between two states that a killed training goes on from"""

@@ -73,13 +73,16 @@ def train(
 
     from converter.train import resumption
     from converter.train.lessons import Lessons
+    from converter.train.memory import keep_freed
     from converter.train.model import Model
     from converter.train.resumption import Resumption, working_folder
     from converter.train.start import keep_head
     from converter.train.teacher import Teacher
-    from converter.train.training import Training, ValidationSet
+    from converter.train.training import Training, ValidationSet, judge
+    from converter.train.training import best as best_of
 
     options.check()
+    keep_freed()
     schedule = options.schedule
     torch.set_num_threads(options.threads)
     torch.manual_seed(schedule.seed)
@@ -109,8 +112,8 @@ def train(
     training = Training(model, task, lessons, sets, schedule)
     if state is not None:
         training.restore(state)
-    epochs = training.run(on_step, on_epoch, states)
-    best = training.best_epoch
+    epochs = training.run(on_step, on_epoch, states) if schedule.epochs else []
+    best = training.best_epoch if epochs else judge(model, task, sets)
 
     writer = _Writer(options, material, start, model, sets, epochs)
     trained.remove(options.output)
@@ -121,8 +124,9 @@ def train(
 
         simulated, arranged = tuning.simulate(model, options.output, read_calibration(sample))
         tunings = Resumption(options.output, "tuning", fingerprint)
-        best = tuning.tune(simulated, task, lessons, sets, schedule, on_step, on_epoch, tunings)
-        scores, confidence = writer.write(simulated, best)
+        tuned = tuning.tune(simulated, task, lessons, sets, schedule, on_step, on_epoch, tunings)
+        best = best_of(tuned)
+        scores, confidence = writer.write(simulated, best, tuned)
         trained.write(options.output, arranged.plan, arranged.ranges)
     resumption.discard(options.output)
     return Outcome(task.name, epochs, best, scores, confidence, len(material.foreign), options.output)
@@ -139,8 +143,13 @@ class _Writer:
     sets: Sequence[ValidationSet]
     epochs: Sequence[Epoch]
 
-    def write(self, judged: Any, best: Epoch) -> tuple[dict[str, dict[str, float]], Confidence | None]:
-        """Scores, temperature and threshold by what `judged` (the model or its simulation) says, and all files."""
+    def write(
+        self, judged: Any, best: Epoch, tuned: Sequence[Epoch] = ()
+    ) -> tuple[dict[str, dict[str, float]], Confidence | None]:
+        """Scores, temperature and threshold by what `judged` (the model or its simulation) says, and all files.
+
+        `tuned`: epochs of that simulation.
+        """
         from converter.train import curve
         from converter.train.training import evaluate
 
@@ -163,7 +172,7 @@ class _Writer:
             save_pooling(options.output, self.start.encoder.config.hidden_size, task.pooling)
         # What `score` can hold the integers to.
         write_examples(options.output / VALIDATION, [each for one in self.sets for each in one.examples])
-        curve.write(options.output, self.epochs, best, asdict(options.schedule))
+        curve.write(options.output, self.epochs, tuned, best, asdict(options.schedule))
         return scores, confidence
 
     def _confidence(self, judged: Any, head: str) -> Confidence:

@@ -129,8 +129,7 @@ class Training:
 
     @property
     def best_epoch(self) -> Epoch:
-        """The last of those with the highest rank."""
-        return max(self.epochs, key=lambda each: (each.rank, each.number))
+        return best(self.epochs)
 
     def _ended(self) -> bool:
         done = len(self.epochs)
@@ -229,6 +228,17 @@ def evaluate(
     outputs = predict(model, validation.features, dtype)
     scores = task.scores(validation.examples, validation.features, outputs)
     return {**scores, "texts": len(validation.examples)}
+
+
+def best(epochs: Sequence[Epoch]) -> Epoch:
+    """The last of those with the highest rank."""
+    return max(epochs, key=lambda each: (each.rank, each.number))
+
+
+def judge(model: nn.Module, task: Task[Any, Any], validation: Sequence[ValidationSet]) -> Epoch:
+    """Epoch 0: what the model scores as it is."""
+    scores = {each.name: evaluate(model, task, each) for each in validation}
+    return Epoch(0, 0.0, float(np.mean([task.rank(each) for each in scores.values()])), scores)
 
 
 def batches(examples: Sequence[Features], schedule: Schedule, epoch: int) -> list[list[Features]]:

@@ -12,7 +12,7 @@ from converter.calibration import LONGEST, MOST_TEXTS, encode
 from converter.checkpoint import read
 from converter.checkpoint.configuration import read_configuration
 from converter.train.schedule import Schedule
-from converter.train.training import Epoch, Step, Training, ValidationSet, evaluate
+from converter.train.training import Epoch, Step, Training, ValidationSet, best, judge
 
 if TYPE_CHECKING:
     from converter.arrangement import Arrangement
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from converter.train.simulated import SimulatedModel
     from converter.train.tasks.task import Task
 
-EPOCHS = 3
 RATE = 0.1
 """of the training's own highest rate: the weights are where they should be but for rounding"""
 
@@ -45,22 +44,22 @@ def tune(
     on_step: Callable[[Step], None],
     on_epoch: Callable[[Epoch], None],
     resumption: Resumption,
-) -> Epoch:
+) -> list[Epoch]:
     """Trains on for a few epochs at a low rate; arguments as for `Training`.
 
     Returns:
-        The best epoch, with whose weights the model is left: number 0 where no training was the best.
+        What the integers score before, as epoch 0, and after each epoch. The model is left with the weights of the
+        `best` of them.
     """
     before = {name: tensor.clone() for name, tensor in simulated.state_dict().items()}
-    scores = {each.name: evaluate(simulated, task, each) for each in validation}
-    start = Epoch(0, 0.0, sum(task.rank(each) for each in scores.values()) / len(scores), scores)
-    gentle = replace(schedule, epochs=EPOCHS, rate=schedule.rate * RATE, patience=EPOCHS, bfloat16=False)
+    start = judge(simulated, task, validation)
+    gentle = replace(schedule, epochs=schedule.integer_epochs, rate=schedule.rate * RATE)
+    gentle = replace(gentle, patience=gentle.epochs)
     training = Training(simulated, task, lessons, validation, gentle)
     state = resumption.load()
     if state is not None:
         training.restore(state)
-    training.run(on_step, on_epoch, resumption)
-    if start.rank > training.best_epoch.rank:
+    epochs = [start, *training.run(on_step, on_epoch, resumption)]
+    if best(epochs) is start:
         simulated.load_state_dict(before)
-        return start
-    return training.best_epoch
+    return epochs

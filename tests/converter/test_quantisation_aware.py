@@ -16,7 +16,7 @@ import converter
 import edge_runtime
 from converter import arrangement, calibration, checkpoint, encoder, simulation, trained
 from converter.checkpoint.configuration import read_configuration
-from converter.errors import CalibrationError
+from converter.errors import CalibrationError, TrainingError
 from converter.sizes import Size
 from converter.train import tuning
 from converter.train.options import Options
@@ -128,6 +128,43 @@ def test_gradients_reach_every_trained_weight(options: Options) -> None:
             assert parameter.grad is not None, name
             assert torch.isfinite(parameter.grad).all(), name
     assert not dict(model.model.named_parameters())["transformer.embeddings.word_embeddings.weight"].requires_grad
+
+
+def test_gradients_in_another_precision(options: Options) -> None:
+    """bfloat16 changes nothing of what is computed, and gradients by no more than its own precision."""
+    train(options)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        model = simulated(options.output)
+        logits = model(pack([[2, 9, 10, 3]]), dtype)
+        logits["slots"].square().sum().backward()
+        gradients = torch.cat([p.grad.flatten() for p in model.model.parameters() if p.grad is not None])
+        found.append((logits["slots"].detach(), gradients))
+    (logits, gradients), (same, near) = found
+    assert torch.equal(logits, same)
+    assert not torch.equal(gradients, near)
+    assert (gradients - near).norm() <= 0.02 * gradients.norm()
+
+
+def test_tuning_alone(options: Options, tmp_path: Path) -> None:
+    """A checkpoint that is trained already can be taken into integers without another epoch before."""
+    first = train(replace(options, quantisation_aware=False))
+    again = replace(options, init=options.output, vocabulary=None, output=tmp_path / "tuned")
+    outcome = train(replace(again, schedule=replace(options.schedule, epochs=0, integer_epochs=2)))
+    assert outcome.epochs == []
+    course = json.loads((tmp_path / "tuned" / "training.json").read_text())
+    assert [each["number"] for each in course["integer_epochs"]] == [0, 1, 2]
+    assert outcome.best.rank >= first.best.rank - 0.1
+    assert trained.read(tmp_path / "tuned") is not None
+
+
+def test_no_epoch_at_all_is_refused(options: Options) -> None:
+    """Training for no epoch makes sense only in integers, and for weights that there are."""
+    none = replace(options.schedule, epochs=0)
+    with pytest.raises(TrainingError, match="--quantisation-aware and --init"):
+        train(replace(options, schedule=none, quantisation_aware=False))
+    with pytest.raises(TrainingError, match="--quantisation-aware and --init"):
+        train(replace(options, schedule=none))
 
 
 def test_tuning_keeps_the_best(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
