@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from converter import encoder, planning
 from converter.calibration import Sample, choose_ranges, observe
 from converter.errors import CalibrationError
-from converter.graph import Graph
+from converter.graph import Graph, Tensor
 from converter.integer import IntegerGraph
 from converter.network import Network
 from converter.plan import Plan
@@ -19,6 +19,8 @@ from converter.rounding import round_weights
 Effort = Literal["fast", "best"]
 """fast: weights are rounded to the nearest integers; best: to those that change the layers' results least"""
 EFFORTS: tuple[Effort, ...] = get_args(Effort)
+
+Value = TypeVar("Value")
 
 Progress = Callable[[str, int, int], None]
 """stage, steps done, steps"""
@@ -60,7 +62,12 @@ def arrange(
     seen = {t.name: o for t, o in observe(encoder.build(network), samples, step("planning")).items()}
     plan = planning.choose_plan(network.encoder, seen)
     graph = encoder.build(network, plan)
-    ranges = choose_ranges(graph, observe(graph, samples, step("calibration")))
+    observed = observe(graph, samples, step("calibration"))
+    ranges = choose_ranges(graph, observed)
+    shifted = planning.choose_shifts(plan, _by_name(ranges), _by_name(observed))
+    if shifted is not plan:
+        plan, graph = shifted, encoder.build(network, shifted)
+        ranges = choose_ranges(graph, observe(graph, samples, step("calibration")))
     rounded: Rounded = {}
     if effort == "best":
         rounded = round_weights(graph, ranges, samples, lambda done, steps: say("rounding", done, steps))
@@ -82,6 +89,10 @@ def follow(network: Network, plan: Plan, ranges: Mapping[str, Range], say: Progr
             "the ranges that the checkpoint was trained with are not those of its network"
         ) from error
     return _lower(plan, graph, found, {}, say)
+
+
+def _by_name(of: Mapping[Tensor, Value]) -> dict[str, Value]:
+    return {tensor.name: each for tensor, each in of.items()}
 
 
 def _lower(plan: Plan, graph: Graph, ranges: Ranges, rounded: Rounded, say: Progress) -> Arrangement:

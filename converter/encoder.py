@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from converter import exact
 from converter.graph import Graph, Op, Rule, S, Tensor
 from converter.linear import Operand, apply, blocks, fold, linear_of, scale_rows, suffix_of, without_bias
 from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Network
@@ -81,7 +82,7 @@ def build(network: Network, plan: Plan | None = None) -> Graph:
     plan = plan or Plan()
     x = _embeddings(graph, network.encoder, plan)
     for index, layer in enumerate(network.encoder.layers):
-        x = _layer(graph, f"layer.{index}", network.encoder, layer, x, plan.layer(index))
+        x = _layer(graph, f"layer.{index}", network.encoder, layer, x, plan.layer(index), plan.centred)
     for head in network.heads:
         logits = _head(graph, head, x)
         graph.outputs.append(graph.reshape(head.name, logits, (logits.shape[1], logits.shape[3])))
@@ -97,16 +98,23 @@ def _embeddings(graph: Graph, encoder: Encoder, plan: Plan) -> Features:
     word_rows = graph.reshape("ids.column", graph.input("ids"), (1, S, 1))
     position_rows = graph.reshape("positions.column", graph.input("positions"), (1, S, 1))
 
+    table = encoder.word_embeddings
+    if plan.centred:
+        table, positions = exact.centred(table), exact.centred(positions)
+
     def embed(suffix: str, channels: NDArray[np.int64], scale: Array) -> Tensor:
-        words = graph.gather(f"embeddings.words{suffix}", encoder.word_embeddings[:, channels] / scale, word_rows)
+        words = graph.gather(f"embeddings.words{suffix}", table[:, channels] / scale, word_rows)
         places = graph.gather(f"embeddings.positions{suffix}", positions[:, channels] / scale, position_rows)
+        if plan.centred:  # there is no mean to be taken off
+            return graph.binary(Op.ADD, f"embeddings.centred{suffix}", words, places, Rule.SYMMETRIC)
         return graph.binary(Op.ADD, f"embeddings.sum{suffix}", words, places)
 
     outliers = np.concatenate([np.empty(0, np.int64), *plan.tiers])
     channels = [np.setdiff1d(np.arange(encoder.hidden_size), outliers), *plan.tiers]
     scales = _scales(channels, plan.embedding_scales)
     sums = [embed(_tier(i), c, s) for i, (c, s) in enumerate(zip(channels, scales, strict=True))]
-    return _normalise(graph, "embeddings", sums, channels, scales, encoder.embedding_norm, plan.embedding_factors)
+    normalise = _divide if plan.centred else _normalise
+    return normalise(graph, "embeddings", sums, channels, scales, encoder.embedding_norm, plan.embedding_factors)
 
 
 def _scales(channels: list[NDArray[np.int64]], steps: NDArray[np.int64] | None) -> list[Array]:
@@ -115,13 +123,19 @@ def _scales(channels: list[NDArray[np.int64]], steps: NDArray[np.int64] | None) 
     return ones if steps is None else [balance(steps[channels[0]], len(channels[0])), *ones[1:]]
 
 
-def _layer(graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: LayerPlan) -> Features:
+def _layer(
+    graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: LayerPlan, centred: bool
+) -> Features:
     read, output = _attention(graph, f"{name}.attention", encoder, layer, x, plan)
     scales, factors = _scales(x.channels, plan.attention_scales), plan.attention_factors
-    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, scales, layer.attention_norm, factors)
+    shift = plan.attention_shift if centred else None
+    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, scales, layer.attention_norm, factors, shift)
     read = _feed_forward(graph, f"{name}.feed_forward", encoder, layer, x, plan.hidden)
     scales, factors = _scales(x.channels, plan.output_scales), plan.output_factors
-    return _add_and_normalise(graph, f"{name}.feed_forward", read, layer.output, x, scales, layer.output_norm, factors)
+    shift = plan.output_shift if centred else None
+    return _add_and_normalise(
+        graph, f"{name}.feed_forward", read, layer.output, x, scales, layer.output_norm, factors, shift
+    )
 
 
 def _attention(
@@ -194,11 +208,15 @@ def _add_and_normalise(
     scales: list[Array],
     norm: LayerNorm,
     factors: Sequence[float],
+    shift: float | None,
 ) -> Features:
-    """LayerNorm(output(read) + γ·n + β); β is added by `output`'s bias."""
+    """LayerNorm(output(read) + γ·n + β); β is added by `output`'s bias, whose mean becomes `shift` if there is one."""
     every = np.ones(len(x.gamma), np.float32)
     every[np.concatenate(x.channels)] = np.concatenate(scales)
-    output = scale_rows(replace(output, bias=output.bias + x.beta), np.reciprocal(every))
+    bias = output.bias + x.beta
+    if shift is not None:
+        bias = exact.centred(bias) + np.float32(shift)
+    output = scale_rows(replace(output, bias=bias), np.reciprocal(every))
     sums = []
     for i, (part, channels) in enumerate(zip(x.parts, x.channels, strict=True)):
         branch = linear_of(graph, f"{name}.output{_tier(i)}", read, output, None, rows=channels)
@@ -218,7 +236,13 @@ def _normalise(
     factors: Sequence[float],
 ) -> Features:
     """LayerNorm without γ and β over the channels of all tensors together."""
-    hidden, scale = len(norm.gamma), scales[0]
+    centred = _centre(graph, name, sums, scales, len(norm.gamma))
+    return _divide(graph, name, centred, channels, scales, norm, factors)
+
+
+def _centre(graph: Graph, name: str, sums: list[Tensor], scales: list[Array], hidden: int) -> list[Tensor]:
+    """Without the mean over the `hidden` channels of all tensors together."""
+    scale = scales[0]
     is_scaled = bool((scale != 1).any())
     if len(sums) == 1 and not is_scaled:
         mean = graph.mean(f"{name}.mean", sums[0], axis=3)
@@ -233,12 +257,25 @@ def _normalise(
     means = [mean] * len(sums)
     if is_scaled:
         means[0] = graph.channel_factors(f"{name}.mean.scaled", mean, np.reciprocal(scale))
-    centred = [
+    return [
         graph.binary(Op.SUBTRACT, f"{name}.centred{_tier(i)}", x, m, Rule.SYMMETRIC)
         for i, (x, m) in enumerate(zip(sums, means, strict=True))
     ]
+
+
+def _divide(
+    graph: Graph,
+    name: str,
+    centred: list[Tensor],
+    channels: list[NDArray[np.int64]],
+    scales: list[Array],
+    norm: LayerNorm,
+    factors: Sequence[float],
+) -> Features:
+    """By the deviation over the channels of all tensors together, whose mean is 0."""
+    hidden, scale = len(norm.gamma), scales[0]
     squared = list(centred)
-    if is_scaled:
+    if (scale != 1).any():
         large = np.flatnonzero(scale > LARGEST_SCALE)
         weight = scale.copy()
         weight[large] = 0

@@ -74,6 +74,15 @@ def mean(x: NDArray[Any], axis: int = -1) -> Double:
     return result
 
 
+def centred(x: Array) -> Array:
+    """x [..., k] with the mean of each row taken off."""
+    if type(x) is not np.ndarray:
+        traced: Array = x.centred()  # type: ignore[attr-defined]
+        return traced
+    result: Array = (x - mean(x)).astype(np.float32)
+    return result
+
+
 def _rounded(x: NDArray[Any], axis: int, bits: int) -> Double:
     """To multiples of 2^−bits of the power of two above the largest along `axis`."""
     result: Double = x.astype(np.float64)

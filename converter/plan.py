@@ -56,6 +56,10 @@ class LayerPlan:
     branch to the output of the LayerNorm after it"""
     output_scales: NDArray[np.int64] | None = None
     """the same from the feed-forward layers to the LayerNorm after them"""
+    attention_shift: float = 0.0
+    """added to all channels of the branch in front of the LayerNorm after the attention, which takes it off again"""
+    output_shift: float = 0.0
+    """the same in front of the one after the feed-forward layers"""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Plan:
     """[hidden] as `LayerPlan.attention_scales`, of the embeddings and their LayerNorm"""
     layers: tuple[LayerPlan, ...] = ()
     """empty: nothing special anywhere"""
+    centred: bool = False
+    """whether the mean over channels, which a LayerNorm takes off, is off the embeddings and biases in front of it"""
 
     def layer(self, index: int) -> LayerPlan:
         return self.layers[index] if self.layers else LayerPlan()
@@ -78,6 +84,7 @@ class Plan:
             "tiers": [t.tolist() for t in self.tiers],
             "embedding_factors": list(self.embedding_factors),
             "embedding_scales": _listed(self.embedding_scales),
+            "centred": self.centred,
             "layers": [
                 {
                     "query_key_balance": _listed(p.query_key_balance),
@@ -89,6 +96,7 @@ class Plan:
                     "output_factors": list(p.output_factors),
                     "attention_scales": _listed(p.attention_scales),
                     "output_scales": _listed(p.output_scales),
+                    "shifts": [p.attention_shift, p.output_shift],
                 }
                 for p in self.layers
             ],
@@ -122,9 +130,11 @@ class Plan:
                     # files written before there were any lack them
                     optional(p.get("attention_scales")),
                     optional(p.get("output_scales")),
+                    *p.get("shifts", (0.0, 0.0)),
                 )
                 for p in value["layers"]
             ),
+            value.get("centred", False),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 
 from converter import exact
 from converter.calibration import Observation
-from converter.network import Array, Encoder, Layer
+from converter.network import Array, Encoder, Layer, Linear
 from converter.plan import STEPS_PER_OCTAVE, HiddenPlan, LayerPlan, Plan
+from converter.quantisation import HIGHEST, LOWEST, Range
 
 MOST_GIANTS = 3
 """channels in a tier of outliers, per block of channels"""
@@ -24,6 +26,8 @@ MOST_STEPS_OF_GIANT = 56
 """a factor of 128: what is left of such a channel after the LayerNorm has a few steps still"""
 LEAST_CEILING = 4.0
 """relu(x − c) + GELU(min(x, c)) differs from GELU(x) by at most c · (1 − Φ(c)): 1.3e−4 at 4"""
+SHIFTS = 32
+"""that are tried within the step of a tensor of outliers"""
 MOST_OVERFLOW = 1 / 32
 """of a group's hidden neurons may have a side path"""
 
@@ -49,7 +53,7 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
         layers.append(
             LayerPlan(
                 query_key_balance=_balance(seen[f"{name}.attention.key"], seen[f"{name}.attention.query"]),
-                value_balance=_flatten(seen[f"{name}.attention.value"]),
+                value_balance=_value_balance(seen[f"{name}.attention.value"], layer.attention_output),
                 hidden=_choose_ceilings(encoder, layer, f"{name}.feed_forward.hidden", seen),
                 attention_factors=factors[f"{name}.attention"],
                 output_factors=factors[f"{name}.feed_forward"],
@@ -57,7 +61,39 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
                 output_scales=steps[f"{name}.feed_forward"],
             )
         )
-    return Plan(tiers, factors["embeddings"], steps["embeddings"], tuple(layers))
+    return Plan(tiers, factors["embeddings"], steps["embeddings"], tuple(layers), centred=True)
+
+
+def choose_shifts(plan: Plan, ranges: Mapping[str, Range], seen: Mapping[str, Observation]) -> Plan:
+    """`plan` with shifts in front of its LayerNorms that bring outliers' usual values near to integers.
+
+    A tensor of outliers has coarse steps, for a few tokens reach far; all other tokens lie within a step or two of 0.
+    A number that is added to all channels is taken off again by the LayerNorm, so it can be chosen for them to be
+    rounded by little.
+
+    Args:
+        plan: what `ranges` and `seen`, by name of tensor, belong to.
+    """
+    if not plan.tiers:
+        return plan
+    layers = []
+    for i, layer in enumerate(plan.layers):
+        shifts = [_choose_shift(f"layer.{i}.{part}", ranges, seen) for part in ("attention", "feed_forward")]
+        layers.append(replace(layer, attention_shift=shifts[0], output_shift=shifts[1]))
+    return replace(plan, layers=tuple(layers))
+
+
+def _choose_shift(name: str, ranges: Mapping[str, Range], seen: Mapping[str, Observation]) -> float:
+    tensors = [f"{name}.{part}.aside.0" for part in ("output", "sum")]
+    steps = [(ranges[t].high - ranges[t].low) / (HIGHEST - LOWEST) for t in tensors]
+    shifts = np.linspace(-0.5, 0.5, SHIFTS, endpoint=False) * max(steps)
+    lost = np.zeros(SHIFTS)
+    for tensor, step in zip(tensors, steps, strict=True):
+        values, weights = seen[tensor].sample().astype(np.float64), seen[tensor].weight().astype(np.float64)
+        for i, shift in enumerate(shifts):
+            moved = (values + shift) / step
+            lost[i] += float(exact.mean(weights * np.square(np.rint(moved) - moved))[0]) * step * step
+    return round(float(shifts[np.argmin(lost)]), 6)
 
 
 def _blocks(encoder: Encoder) -> int:
@@ -168,11 +204,16 @@ def _balance(key: Observation, query: Observation) -> NDArray[np.int64]:
     return _steps(np.sqrt(np.maximum(k, floor) / np.maximum(q, floor)))
 
 
-def _flatten(value: Observation) -> NDArray[np.int64]:
-    """Half-way (on a scale of factors) to values of equal range: the rest would coarsen the output layer's weights."""
-    extent = _extent(value)
-    extent = np.maximum(extent, 1e-3 * max(float(extent.max()), 1e-30))
-    return _steps(np.sqrt(extent / exact.exponential(exact.mean(exact.logarithm(extent)))))
+def _value_balance(value: Observation, output: Linear) -> NDArray[np.int64]:
+    """Half-way, on a scale of factors, between values of equal range and columns of the output layer of equal range.
+
+    So it does not matter how the checkpoint shares a channel's size out between the two.
+    """
+    blocks = np.abs(output.weight).reshape(output.groups, -1, output.weight.shape[1])
+    columns = blocks.max(axis=1).reshape(-1)
+    values, columns = (np.maximum(x, 1e-4 * max(float(x.max()), 1e-30)) for x in (_extent(value), columns))
+    ratio = np.sqrt(values / columns)
+    return _steps(ratio / exact.exponential(exact.mean(exact.logarithm(ratio))))
 
 
 def _steps(balance: NDArray[Any]) -> NDArray[np.int64]:

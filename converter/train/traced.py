@@ -41,6 +41,10 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     def reshape(self, *shape: int) -> Traced:
         return Traced(self.tensor.reshape(*shape))
 
+    def centred(self) -> Traced:
+        """As `exact.centred`."""
+        return Traced(self.tensor - self.tensor.mean(dim=-1, keepdim=True))
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         operation = _UFUNCS.get(ufunc)
         if operation is None or method != "__call__" or options:

@@ -108,9 +108,11 @@ def test_plan_changes_nothing_in_float32(tmp_path: Path) -> None:
         attention_scales=generator.integers(-8, 8, 24),
         # one among the first tensor's channels that is a giant and counts apart
         output_scales=np.where(np.arange(24) == 10, 40, generator.integers(-8, 8, 24)),
+        attention_shift=0.3,
+        output_shift=-0.7,
     )
     tiers = (np.array([0, 7, 13, 23]), np.array([1, 2, 6, 8, 12, 14, 18, 19]))
-    plan = Plan(tiers, (3.0, 2.0), generator.integers(-8, 8, 24), (layer,) * 2)
+    plan = Plan(tiers, (3.0, 2.0), generator.integers(-8, 8, 24), (layer,) * 2, centred=True)
     plain, planned = encoder.build(network), encoder.build(network, plan)
     for length in LENGTHS:
         sample = calibration.inputs(network, *sequence(length, length))
@@ -129,8 +131,15 @@ def test_plan_needs_matching_groups_for_side_paths(tmp_path: Path) -> None:
 
 def test_plan_survives_json() -> None:
     """A plan read back from its JSON builds the same graph."""
-    layer = LayerPlan(np.array([1, -2]), None, (HiddenPlan(4.5, np.array([3]), 2.0), HiddenPlan()), (1.0,), (2.0,))
-    plan = Plan((np.array([1]),), (3.0,), np.array([-3, 4]), (layer,))
-    assert Plan.from_json(plan.to_json()).to_json() == plan.to_json()
+    hidden = (HiddenPlan(4.5, np.array([3]), 2.0), HiddenPlan())
+    layer = LayerPlan(np.array([1, -2]), None, hidden, (1.0,), (2.0,), attention_shift=0.1, output_shift=0.2)
+    plan = Plan((np.array([1]),), (3.0,), np.array([-3, 4]), (layer,), centred=True)
+    stored = plan.to_json()
+    assert Plan.from_json(stored).to_json() == stored
+    # as files have it that were written before there were shifts
+    del stored["centred"], stored["layers"][0]["shifts"]
+    older = Plan.from_json(stored)
+    assert not older.centred
+    assert older.layers[0].attention_shift == older.layers[0].output_shift == 0
     with pytest.raises(KeyError):
         Plan.from_json({})

@@ -14,6 +14,8 @@ from converter.execution import execute
 from converter.graph import Op
 from converter.network import LayerNorm, Network
 from converter.plan import LayerPlan, Plan
+from converter.quantisation import Range
+from tests.converter.planted import CHANNELS, plant
 from tests.converter.random_checkpoint import make
 
 TEXTS = ["turn off the light", "é e 中", "the lights , turn", "Off", "e é e é light ##s"]
@@ -71,6 +73,47 @@ def test_factors_match_tiers(tmp_path: Path) -> None:
     factors = [plan.embedding_factors, *(f for p in plan.layers for f in (p.attention_factors, p.output_factors))]
     assert len(plan.layers) == 2
     assert all(len(f) == len(plan.tiers) and min(f, default=1) >= 1 for f in factors)
+
+
+def test_usual_values_of_outliers_are_brought_to_integers() -> None:
+    """Values between two steps of a coarse tensor are shifted onto one; a few that reach far do not count for more."""
+    generator = np.random.default_rng(0)
+    usual = generator.normal(-0.35, 0.02, 5000)
+    values = np.concatenate([usual, generator.uniform(100, 190, 20)]).astype(np.float32)
+    weights = np.concatenate([np.full(5000, 1.0), np.full(20, 0.01)]).astype(np.float32)
+    tensors = [f"layer.0.{p}.{t}.aside.0" for p in ("attention", "feed_forward") for t in ("output", "sum")]
+    seen = {t: calibration.Observation(values=[values], weights=[weights]) for t in tensors}
+    ranges = dict.fromkeys(tensors, Range(-1.0, 190.25))
+    step = 191.25 / 255
+    plan = Plan((np.array([3]),), (1.0,), None, (LayerPlan(),), centred=True)
+    (layer,) = planning.choose_shifts(plan, ranges, seen).layers
+    assert layer.attention_shift == layer.output_shift
+    left = (np.median(usual) + layer.attention_shift) / step
+    assert abs(left - np.rint(left)) <= 0.5 / planning.SHIFTS + 0.01
+
+
+def test_without_outliers_nothing_is_shifted(tmp_path: Path) -> None:
+    """There is then no tensor whose steps are coarse."""
+    make(tmp_path, "SqueezeBertModel")
+    plan = plan_of(read(tmp_path))
+    assert not plan.tiers
+    assert planning.choose_shifts(plan, {}, {}) is plan
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_balance_of_values_undoes_what_was_planted(tmp_path: Path, groups: int) -> None:
+    """However a checkpoint shares the size of values out between two layers, the balanced ones are the same."""
+    config = dict.fromkeys(("q_groups", "k_groups", "v_groups", "post_attention_groups"), groups)
+    make(tmp_path, "SqueezeBertModel", hidden_size=96, embedding_size=96, **config)
+    network = read(tmp_path)
+    before, after = plan_of(network), plan_of(plant(network, 8.0))
+    for layer, planted in zip(before.layers, after.layers, strict=True):
+        assert layer.value_balance is not None
+        assert planted.value_balance is not None
+        moved = planted.value_balance - layer.value_balance
+        # 2^(24/8) of the channels that were planted; all together by what that moves the mean
+        assert set(np.sort(moved - np.median(moved))[-CHANNELS:]) <= {23, 24, 25}
+        assert np.abs(moved - np.median(moved))[np.argsort(moved)[:-CHANNELS]].max() <= 1
 
 
 def test_few_neurons_get_a_side_path(tmp_path: Path) -> None:

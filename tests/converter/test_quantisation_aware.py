@@ -32,9 +32,9 @@ from tests.converter.test_train import home, vocabulary
 
 __all__ = ["home", "vocabulary"]
 
-MOST_STEPS = 3
+MOST_STEPS = 6
 """of the logits' int8 scale, between PyTorch's simulation and LiteRT's kernels: each rounds by its own rules, and one
-step in a hidden tensor may move another"""
+step in a hidden tensor of sixteen channels moves a pooled logit by several"""
 MEAN_STEPS = 0.5
 
 

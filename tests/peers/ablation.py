@@ -87,6 +87,11 @@ def without_balance(plan: Plan) -> Plan:
     return replace(plan, layers=layers)
 
 
+def without_shifts(plan: Plan) -> Plan:
+    layers = tuple(replace(p, attention_shift=0.0, output_shift=0.0) for p in plan.layers)
+    return replace(plan, centred=False, layers=layers)
+
+
 def nothing(_: Plan) -> Plan:
     return Plan()
 
@@ -97,6 +102,7 @@ VARIANTS: dict[str, tuple[ChangePlan, ChooseRanges]] = {
     "`fast` without the largest channels aside": (without_tiers, least_error),
     "`fast` without ceilings for hidden neurons": (without_ceilings, least_error),
     "`fast` without balanced queries, keys and values": (without_balance, least_error),
+    "`fast` without shifts in front of LayerNorm": (without_shifts, least_error),
     "`fast` with errors counting alike in all tokens": (whole, tokens_alike),
     "`fast` with ranges from minimum to maximum": (whole, all_of_it),
     "none of these": (nothing, all_of_it),
