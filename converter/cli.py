@@ -380,7 +380,8 @@ def _show_evaluation(result: Evaluation) -> None:
         same = "" if score.agreement is None else f", same label {score.agreement:.2%}"
         click.echo(
             f"{name} ({score.kind}): cosine mean {score.cosine_mean:.4f}, worst {score.cosine_worst:.4f}, "
-            f"relative error {score.relative_error:.4f}{same}; {score.texts} texts"
+            f"relative error {score.relative_error:.4f} ({score.constant_error:.1%} of its square in all alike){same}; "
+            f"{score.texts} texts"
         )
     if result.tensors:
         click.echo(f"\ntensors with the largest relative error ({WORST_TENSORS} of {len(result.tensors)}):")

@@ -40,6 +40,8 @@ class HeadScore:
     """√(Σ (integer − float)² / Σ (float − mean of float)²)"""
     agreement: float | None
     """share of texts (tokens) with the same highest label; None where there are no labels to choose from"""
+    constant_error: float
+    """share of the squared error that is the same in all texts (tokens): what other biases could take away"""
 
 
 @dataclass(frozen=True)
@@ -142,14 +144,16 @@ def _score(head: Head, pairs: list[tuple[Array, Array]]) -> HeadScore:
         cosines = _cosine(got, expected) if expected.shape[1] > 1 else _cosine(got.T, expected.T)
         choosable = head.kind in ("classification", "tagging", "fill") and expected.shape[1] > 1
         agreement = float(np.mean(got.argmax(axis=1) == expected.argmax(axis=1))) if choosable else None
+    error = got - expected
     spread = _sum(np.square(expected - exact.mean(expected, axis=0))) or 1.0
     return HeadScore(
         kind=head.kind,
         texts=len(pairs),
         cosine_mean=_sum(cosines) / cosines.size,
         cosine_worst=float(cosines.min()),
-        relative_error=float(np.sqrt(_sum(np.square(got - expected)) / spread)),
+        relative_error=float(np.sqrt(_sum(np.square(error)) / spread)),
         agreement=agreement,
+        constant_error=len(error) * _sum(np.square(exact.mean(error, axis=0))) / (_sum(np.square(error)) or 1.0),
     )
 
 
@@ -216,8 +220,12 @@ def _planned_graph(model: Path, network: Network) -> Graph:
 
 
 def summary(scores: Mapping[str, HeadScore]) -> dict[str, Any]:
-    """For the manifest: rounded, without what is None."""
+    """For the manifest: rounded, without what is None or only of use to the converter."""
     return {
-        name: {k: round(v, 4) if isinstance(v, float) else v for k, v in asdict(score).items() if v is not None}
+        name: {
+            k: round(v, 4) if isinstance(v, float) else v
+            for k, v in asdict(score).items()
+            if v is not None and k != "constant_error"
+        }
         for name, score in scores.items()
     }

@@ -113,8 +113,9 @@ def test_evaluation(converted: Path) -> None:
     assert score.texts == len(TEXTS)
     assert score.cosine_mean > 0.97
     assert score.agreement is not None
+    assert 0 < score.constant_error < 0.5
     names = [t.name for t in result.tensors]
-    assert names.index("embeddings.sum") < names.index("layer.1.attention.scores") < names.index("tags")
+    assert names.index("embeddings.centred") < names.index("layer.1.attention.scores") < names.index("tags")
     assert all(0 <= t.relative_error < 1 for t in result.tensors if t.name.endswith("probabilities"))
 
 
