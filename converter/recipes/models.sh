@@ -85,8 +85,13 @@ entities() {
     [ -s "$out/names.txt" ] || python -m converter.recipes.names "$data" > "$out/names.txt"
     train $ner --init base --teacher "$out/teachers/ner" --unlabelled "$out/names.txt" --alpha 0.7 --epochs 4 --rate 6e-4 \
         --batch 96 --batch-tokens 3000 --vocabulary-size 8000 --vocabulary-texts "$out/general.txt" -o "$out/heads/entities-both"
-    train "$data/uner_ewt/train.conll" --validation-data "$data/uner_ewt/dev.conll" --init "$out/heads/entities-both" \
-        --teacher "$out/teachers/ner" --epochs 5 --rate 4e-4 --batch 64 --batch-tokens 1500 \
+    uner="$data/uner_ewt/train.conll --validation-data $data/uner_ewt/dev.conll --teacher $out/teachers/ner"
+    train $uner --init "$out/heads/entities-both" --epochs 5 --rate 4e-4 --batch 64 --batch-tokens 1500 \
+        -o "$out/heads/entities-uner"
+    [ -s "$out/more-names.txt" ] || python -m converter.recipes.names "$data" 2.4 2 > "$out/more-names.txt"
+    train $uner --init "$out/heads/entities-uner" --unlabelled "$out/more-names.txt" --alpha 0.8 --epochs 3 --rate 5e-4 \
+        --batch 96 --batch-tokens 3000 -o "$out/heads/entities-names"
+    train $uner --init "$out/heads/entities-names" --alpha 0.7 --epochs 3 --rate 3e-4 --batch 64 --batch-tokens 1500 \
         --licence "CC BY-SA 4.0; trained on $UNER and $BTC; encoder distilled from $TEACHER" -o "$out/heads/entities"
     trim='' finish entities "teachers entities" --single-texts
 }

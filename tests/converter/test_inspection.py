@@ -11,10 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 import converter
-from converter import checkpoint, flatbuffer, model_file
+from converter import checkpoint, evaluation, flatbuffer, model_file
 from converter.cli import main
 from converter.errors import EvaluationError, FormatError
 from converter.integer import IntegerGraph, IntegerOperator, IntegerTensor
+from converter.network import Head
 from tests.converter.random_checkpoint import make
 from tests.converter.test_conversion import soften
 
@@ -113,10 +114,20 @@ def test_evaluation(converted: Path) -> None:
     assert score.texts == len(TEXTS)
     assert score.cosine_mean > 0.97
     assert score.agreement is not None
-    assert 0 < score.constant_error < 0.5
+    assert 0 < score.constant_error < 1
     names = [t.name for t in result.tensors]
     assert names.index("embeddings.centred") < names.index("layer.1.attention.scores") < names.index("tags")
     assert all(0 <= t.relative_error < 1 for t in result.tensors if t.name.endswith("probabilities"))
+
+
+def test_constant_error_is_told_from_noise() -> None:
+    """What all texts are off by alike is its own share of the error; of noise, one part in the number of texts."""
+    head = Head("intent", "classification", ("a", "b", "c"))
+    generator = np.random.default_rng(0)
+    expected, noise = (generator.normal(size=(400, 1, 3)).astype(np.float32) for _ in range(2))
+    for shift, share in ((0.0, 1 / 400), (1.0, 0.5), (30.0, 0.999)):
+        score = evaluation._score(head, list(zip(expected + noise + np.float32(shift), expected, strict=True)))
+        assert score.constant_error == pytest.approx(share, abs=0.05)
 
 
 def test_evaluation_tells_another_checkpoint(converted: Path, tmp_path: Path) -> None:
