@@ -92,6 +92,23 @@ def test_usual_values_of_outliers_are_brought_to_integers() -> None:
     assert abs(left - np.rint(left)) <= 0.5 / planning.SHIFTS + 0.01
 
 
+@pytest.mark.parametrize("groups", [1, 4])
+def test_layers_with_groups_are_shifted(tmp_path: Path, groups: int) -> None:
+    """Whether one layer or one for each group makes a tensor of outliers, its range and values are found."""
+    config = dict.fromkeys(("q_groups", "k_groups", "v_groups", "intermediate_groups", "output_groups"), groups)
+    make(tmp_path, "SqueezeBertModel", hidden_size=96, embedding_size=96, intermediate_size=96, **config)
+    network = read(tmp_path)
+    layer = LayerPlan(attention_factors=(2.0,), output_factors=(2.0,))
+    plan = Plan((np.array([5, 30, 50, 80]),), (2.0,), None, (layer,) * 2, centred=True)
+    graph = encoder.build(network, plan)
+    seen = calibration.observe(graph, calibration.encode(network, TEXTS, 20))
+    ranges = {t.name: r for t, r in calibration.choose_ranges(graph, seen).items()}
+    shifted = planning.choose_shifts(plan, ranges, {t.name: o for t, o in seen.items()})
+    for each in shifted.layers:
+        assert each.attention_shift
+        assert each.output_shift
+
+
 def test_without_outliers_nothing_is_shifted(tmp_path: Path) -> None:
     """There is then no tensor whose steps are coarse."""
     make(tmp_path, "SqueezeBertModel")
