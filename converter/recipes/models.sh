@@ -93,7 +93,8 @@ entities() {
         --batch 96 --batch-tokens 3000 -o "$out/heads/entities-names"
     train $uner --init "$out/heads/entities-names" --alpha 0.7 --epochs 3 --rate 3e-4 --batch 64 --batch-tokens 1500 \
         --licence "CC BY-SA 4.0; trained on $UNER and $BTC; encoder distilled from $TEACHER" -o "$out/heads/entities"
-    trim='' finish entities "teachers entities" --single-texts
+    # positions beyond were never met in training
+    trim='' finish entities "teachers entities" --longest 256 --single-texts
 }
 
 # A student whose attention is whole, for an answer is found by what words have to do with each other.
