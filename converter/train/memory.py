@@ -14,7 +14,7 @@ LARGEST_PIECE = 1 << 25
 
 def keep_freed() -> None:
     """Every step needs the same few hundred pieces of some megabytes again; by default glibc asks the system for each
-    and returns it, and the system clears its pages: a quarter of a step's time in quantisation-aware training. Does
+    and returns it, and the system clears its pages: a sixth of a step's time in quantisation-aware training. Does
     nothing where the C library is another.
     """
     try:

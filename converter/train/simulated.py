@@ -139,7 +139,7 @@ def _constant(tensor: Node) -> Tensor:
 
 
 class _Grid(torch.autograd.Function):
-    """The nearest that an int8 tensor with one scale can hold (PyTorch's fake quantisation takes thrice the time)."""
+    """The nearest that an int8 tensor with one scale can hold (PyTorch's fake quantisation takes twice the time)."""
 
     @staticmethod
     def forward(context: Any, value: Tensor, scale: float, zero_point: int) -> Tensor:

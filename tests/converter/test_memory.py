@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -25,10 +26,17 @@ print(faults(10))
 """
 
 
+PAGES = 10 * 12 * 2**23 // 4096
+"""that the rounds touch"""
+
+
 def faults(how: str) -> int:
-    return int(subprocess.check_output([sys.executable, "-c", STEPS, how]))
+    # glibc's own thresholds follow what is freed, and sometimes keep it by chance: here they begin, and would stay, low
+    low = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
+    return int(subprocess.check_output([sys.executable, "-c", STEPS, how], env={**os.environ, **low}))
 
 
 def test_freed_memory_is_used_again() -> None:
     """The system is asked for the pages of a step's tensors once, not in each step."""
-    assert faults("kept") < faults("by default") / 4
+    assert faults("by default") > 0.9 * PAGES
+    assert faults("kept") < 0.05 * PAGES
