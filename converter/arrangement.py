@@ -63,11 +63,14 @@ def arrange(
     plan = planning.choose_plan(network.encoder, seen)
     graph = encoder.build(network, plan)
     observed = observe(graph, samples, step("calibration"))
-    ranges = choose_ranges(graph, observed)
+    ranges: Ranges = choose_ranges(graph, observed)
     shifted = planning.choose_shifts(plan, _by_name(ranges), _by_name(observed))
     if shifted is not plan:
         plan, graph = shifted, encoder.build(network, shifted)
         ranges = choose_ranges(graph, observe(graph, samples, step("calibration")))
+    plan, moved = planning.in_units(plan, _by_name(ranges))
+    graph = encoder.build(network, plan)
+    ranges = _of_tensors(graph, moved)
     rounded: Rounded = {}
     if effort == "best":
         rounded = round_weights(graph, ranges, samples, lambda done, steps: say("rounding", done, steps))
@@ -81,9 +84,10 @@ def follow(network: Network, plan: Plan, ranges: Mapping[str, Range], say: Progr
         CalibrationError: they are not this network's.
     """
     try:
+        if not plan.units:  # it was trained before there were any
+            plan, ranges = planning.in_units(plan, ranges)
         graph = encoder.build(network, plan)
-        named = {t.name: t for t in graph.tensors()}
-        found: Ranges = {named[name]: given for name, given in ranges.items()}
+        found = _of_tensors(graph, ranges)
     except (KeyError, IndexError, ValueError) as error:
         raise CalibrationError(
             "the ranges that the checkpoint was trained with are not those of its network"
@@ -93,6 +97,12 @@ def follow(network: Network, plan: Plan, ranges: Mapping[str, Range], say: Progr
 
 def _by_name(of: Mapping[Tensor, Value]) -> dict[str, Value]:
     return {tensor.name: each for tensor, each in of.items()}
+
+
+def _of_tensors(graph: Graph, ranges: Mapping[str, Range]) -> Ranges:
+    """KeyError for a name that the graph does not have."""
+    named = {t.name: t for t in graph.tensors()}
+    return {named[name]: given for name, given in ranges.items()}
 
 
 def _lower(plan: Plan, graph: Graph, ranges: Ranges, rounded: Rounded, say: Progress) -> Arrangement:

@@ -158,7 +158,7 @@ def choose_ranges(graph: Graph, observations: dict[Tensor, Observation]) -> dict
     exact = {t for o in graph.operators if o.op is Op.INVERSE_DEVIATION for t in o.outputs}
     members: dict[Tensor, list[Tensor]] = {}
     for tensor in graph.tensors():
-        if tensor.rule not in (Rule.INDEX, Rule.CHANNELS, Rule.FACTORS, Rule.BIAS):
+        if tensor.rule not in (Rule.INDEX, Rule.CLAMPED, Rule.CHANNELS, Rule.FACTORS, Rule.BIAS):
             members.setdefault(graph.representative(tensor), []).append(tensor)
     ranges = {}
     for key, tensors in members.items():

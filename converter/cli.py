@@ -352,6 +352,9 @@ def _show_inspection(found: Inspection) -> None:
         d = found.delegation
         line("delegation", f"{d.delegated} operators by XNNPACK in {d.partitions} partitions")
         line("not delegated", _counts(d.undelegated))
+    if found.overflow_risks:
+        count = len(found.overflow_risks)
+        line("at risk", f"{count} products may come out wrong on cores without dot products: convert it again")
     for length, count in found.multiply_accumulates.items():
         line(f"cost at {length} tokens", f"{count / 1e6:,.0f} million multiply-accumulates")
     for name, head in found.heads.items():

@@ -139,22 +139,24 @@ def lower(
     count: int,
     epsilon: float,
     factors: Sequence[float],
+    units: Sequence[float],
 ) -> None:
     """Emit the operators for INVERSE_DEVIATION.
 
     Args:
         emit: appends one operator.
         inputs: centred values [1, S, 1, C], zero point 0; then those of outlier channels, the squares of whose
-            scales are whole multiples of the first's.
+            steps are whole multiples of the first's.
         outputs: int8 [1, S, 1, 1]: the inverse deviation, and for each tensor of outliers the same divided by its
             factor.
         low, high: calibrated range of the inverse deviation.
         count: number of channels.
         epsilon: added to the variance.
         factors: one for each tensor of outliers.
+        units: what each of the inputs has been divided by.
     """
     build = _Builder(emit, outputs[0].name)
-    centred = [(_scale(x), x.shape[-1]) for x in inputs]
+    centred = [(_scale(x) * unit, x.shape[-1]) for x, unit in zip(inputs, units, strict=True)]
     lookup = Lookup.of(centred, low=low, high=high, count=count, epsilon=epsilon)
     squares = _sum_of_squares(build, inputs, lookup)
     stretches = len(lookup.index.caps)

@@ -13,7 +13,7 @@ Differences to the textbook form, all exact (docs/quantisation.md has the reason
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -82,7 +82,7 @@ def build(network: Network, plan: Plan | None = None) -> Graph:
     plan = plan or Plan()
     x = _embeddings(graph, network.encoder, plan)
     for index, layer in enumerate(network.encoder.layers):
-        x = _layer(graph, f"layer.{index}", network.encoder, layer, x, plan.layer(index), plan.centred)
+        x = _layer(graph, f"layer.{index}", network.encoder, layer, x, plan, plan.layer(index))
     for head in network.heads:
         logits = _head(graph, head, x)
         graph.outputs.append(graph.reshape(head.name, logits, (logits.shape[1], logits.shape[3])))
@@ -114,7 +114,8 @@ def _embeddings(graph: Graph, encoder: Encoder, plan: Plan) -> Features:
     scales = _scales(channels, plan.embedding_scales)
     sums = [embed(_tier(i), c, s) for i, (c, s) in enumerate(zip(channels, scales, strict=True))]
     normalise = _divide if plan.centred else _normalise
-    return normalise(graph, "embeddings", sums, channels, scales, encoder.embedding_norm, plan.embedding_factors)
+    norm, factors = encoder.embedding_norm, plan.embedding_factors
+    return normalise(graph, "embeddings", sums, channels, scales, norm, factors, plan.units)
 
 
 def _scales(channels: list[NDArray[np.int64]], steps: NDArray[np.int64] | None) -> list[Array]:
@@ -124,22 +125,27 @@ def _scales(channels: list[NDArray[np.int64]], steps: NDArray[np.int64] | None) 
 
 
 def _layer(
-    graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: LayerPlan, centred: bool
+    graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, whole: Plan, plan: LayerPlan
 ) -> Features:
-    read, output = _attention(graph, f"{name}.attention", encoder, layer, x, plan)
+    units = whole.units
+    read, output = _attention(graph, f"{name}.attention", encoder, layer, x, plan, units)
     scales, factors = _scales(x.channels, plan.attention_scales), plan.attention_factors
-    shift = plan.attention_shift if centred else None
-    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, scales, layer.attention_norm, factors, shift)
+    shift, norm = plan.attention_shift if whole.centred else None, layer.attention_norm
+    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, scales, norm, factors, shift, units)
     read = _feed_forward(graph, f"{name}.feed_forward", encoder, layer, x, plan.hidden)
     scales, factors = _scales(x.channels, plan.output_scales), plan.output_factors
-    shift = plan.output_shift if centred else None
-    return _add_and_normalise(
-        graph, f"{name}.feed_forward", read, layer.output, x, scales, layer.output_norm, factors, shift
-    )
+    shift, norm = plan.output_shift if whole.centred else None, layer.output_norm
+    return _add_and_normalise(graph, f"{name}.feed_forward", read, layer.output, x, scales, norm, factors, shift, units)
 
 
 def _attention(
-    graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: LayerPlan
+    graph: Graph,
+    name: str,
+    encoder: Encoder,
+    layer: Layer,
+    x: Features,
+    plan: LayerPlan,
+    units: Mapping[str, float],
 ) -> tuple[list[Operand], Linear]:
     """→ what the output layer reads, and that layer with the value bias folded in."""
     hidden, heads = encoder.hidden_size, encoder.attention_heads
@@ -153,12 +159,15 @@ def _attention(
         y = graph.reshape(f"{name}.{part}.heads", y, (S, heads, size))
         return graph.transpose(f"{name}.{part}.transposed", y, permutation)
 
+    key_rule, key_unit = _clamped(units, f"{name}.key")
+    value_rule, value_unit = _clamped(units, f"{name}.value")
+    query_balance, value_balance = query_balance * key_unit, value_balance * value_unit
     query = scale_rows(layer.query, query_balance / np.float32(math.sqrt(size)))
     key = without_bias(scale_rows(layer.key, np.reciprocal(query_balance)))
     value = without_bias(scale_rows(layer.value, np.reciprocal(value_balance)))
     q = heads_of("query", query, x.beta, Rule.ASYMMETRIC, (1, 0, 2))
-    k = heads_of("key", key, None, Rule.SYMMETRIC, (1, 0, 2))
-    v = heads_of("value", value, None, Rule.SYMMETRIC, (1, 2, 0))
+    k = heads_of("key", key, None, key_rule, (1, 0, 2))
+    v = heads_of("value", value, None, value_rule, (1, 2, 0))
     scores = graph.matmul(f"{name}.scores", q, k)  # [heads, S, S]
     probabilities, rest = graph.softmax(f"{name}.probabilities", scores, graph.inputs[1])
     context = graph.matmul(f"{name}.context.shares", probabilities, v)  # [heads, S, size]
@@ -209,6 +218,7 @@ def _add_and_normalise(
     norm: LayerNorm,
     factors: Sequence[float],
     shift: float | None,
+    units: Mapping[str, float],
 ) -> Features:
     """LayerNorm(output(read) + γ·n + β); β is added by `output`'s bias, whose mean becomes `shift` if there is one."""
     every = np.ones(len(x.gamma), np.float32)
@@ -223,7 +233,7 @@ def _add_and_normalise(
         weight = x.gamma[channels] * (x.scales[i] / scales[i])
         residual = graph.channel_factors(f"{name}.residual{_tier(i)}", part, weight)
         sums.append(graph.binary(Op.ADD, f"{name}.sum{_tier(i)}", branch, residual))
-    return _normalise(graph, name, sums, x.channels, scales, norm, factors)
+    return _normalise(graph, name, sums, x.channels, scales, norm, factors, units)
 
 
 def _normalise(
@@ -234,10 +244,11 @@ def _normalise(
     scales: list[Array],
     norm: LayerNorm,
     factors: Sequence[float],
+    units: Mapping[str, float],
 ) -> Features:
     """LayerNorm without γ and β over the channels of all tensors together."""
     centred = _centre(graph, name, sums, scales, len(norm.gamma))
-    return _divide(graph, name, centred, channels, scales, norm, factors)
+    return _divide(graph, name, centred, channels, scales, norm, factors, units)
 
 
 def _centre(graph: Graph, name: str, sums: list[Tensor], scales: list[Array], hidden: int) -> list[Tensor]:
@@ -271,19 +282,27 @@ def _divide(
     scales: list[Array],
     norm: LayerNorm,
     factors: Sequence[float],
+    units: Mapping[str, float],
 ) -> Features:
     """By the deviation over the channels of all tensors together, whose mean is 0."""
     hidden, scale = len(norm.gamma), scales[0]
-    squared = list(centred)
+    squared, unit = list(centred), np.float32(1)
     if (scale != 1).any():
+        rule, unit = _clamped(units, f"{name}.centred.unscaled")
         large = np.flatnonzero(scale > LARGEST_SCALE)
-        weight = scale.copy()
+        weight = scale / unit
         weight[large] = 0
-        squared[0] = graph.channel_factors(f"{name}.centred.unscaled", centred[0], weight, Rule.SYMMETRIC)
+        squared[0] = graph.channel_factors(f"{name}.centred.unscaled", centred[0], weight, rule)
         if len(large):
             squared.append(_aside(graph, f"{name}.centred.large", centred[0], large, scale[large]))
     inverses = graph.inverse_deviation(
-        f"{name}.inverse_deviation", squared[0], squared[1:], count=hidden, epsilon=norm.epsilon, factors=factors
+        f"{name}.inverse_deviation",
+        squared[0],
+        squared[1:],
+        count=hidden,
+        epsilon=norm.epsilon,
+        factors=factors,
+        unit=float(unit),
     )
     parts = [
         graph.binary(Op.MULTIPLY, f"{name}.normalised{_tier(i)}", c, r, Rule.SYMMETRIC)
@@ -291,6 +310,11 @@ def _divide(
     ]
     after = [scale, *(np.full(len(c), f, np.float32) for c, f in zip(channels[1:], factors, strict=True))]
     return Features(f"{name}.normalised", parts, channels, after, norm.gamma, norm.beta)
+
+
+def _clamped(units: Mapping[str, float], name: str) -> tuple[Rule, np.float32]:
+    """The rule of a tensor that should not be −128, and what it is divided by."""
+    return (Rule.CLAMPED, np.float32(units[name])) if name in units else (Rule.SYMMETRIC, np.float32(1))
 
 
 def _aside(graph: Graph, name: str, x: Tensor, channels: NDArray[np.int64], factors: Array) -> Tensor:
@@ -317,7 +341,7 @@ def _head(graph: Graph, head: Head, x: Features) -> Tensor:
         y = graph.activation(head.transform_activation, f"{head.name}.transform.activated", y)
         ones = np.ones(y.shape[-1], np.float32)
         every = np.arange(y.shape[-1])
-        plain = _normalise(graph, f"{head.name}.transform", [y], [every], [ones], head.transform_norm, ())
+        plain = _normalise(graph, f"{head.name}.transform", [y], [every], [ones], head.transform_norm, (), {})
     else:
         plain = x
     if head.classifier is not None:

@@ -116,7 +116,8 @@ def _linear(operator: Operator, x: Array, weight: exact.Double, bias: Array) -> 
 
 def _inverse_deviation(operator: Operator, *centred: Array) -> tuple[Array, ...]:
     a = operator.attributes
-    squares = [exact.total(np.square(x, dtype=np.float64)) for x in centred]
+    pairs = zip(centred, a["units"], strict=True)  # type: ignore[arg-type]
+    squares = [exact.total(np.square(x, dtype=np.float64)) * (unit * unit) for x, unit in pairs]
     variance = sum(squares[1:], squares[0]) / a["count"] + a["epsilon"]  # type: ignore[operator]
     inverse = 1 / np.sqrt(variance)
     return tuple((inverse / f).astype(np.float32) for f in (1.0, *a["factors"]))  # type: ignore[misc]

@@ -38,7 +38,7 @@ class Op(Enum):
     """mean over `axis`, kept as a dimension of 1"""
     INVERSE_DEVIATION = "inverse_deviation"
     """(centred [1, S, 1, C], centred outliers …) → 1 / √(Σ squares / `count` + `epsilon`) [1, S, 1, 1], and for each
-    tensor of outliers that number divided by one of `factors`"""
+    tensor of outliers that number divided by one of `factors`; each input has been divided by one of `units`"""
     MATMUL = "matmul"
     """(a [..., m, k], b [..., n, k]) → a · bᵀ"""
     ROW_MAXIMUM = "row_maximum"
@@ -70,6 +70,8 @@ class Rule(Enum):
     """from its calibrated range"""
     SYMMETRIC = "symmetric"
     """from its calibrated range, zero point 0"""
+    CLAMPED = "clamped"
+    """−1 … 1, zero point 0: the operator that makes it cuts what lies beyond to −127 or 127, so it is never −128"""
     SHARE = "share"
     """0 … 1"""
     POWER_OF_TWO = "power_of_two"
@@ -266,14 +268,16 @@ class Graph:
         count: int,
         epsilon: float,
         factors: Sequence[float],
+        unit: float = 1.0,
     ) -> list[Tensor]:
         """→ the inverse deviation to multiply `centred` by, and one for each of the first `outliers` by its factor.
 
-        Outliers beyond the factors only count in the variance.
+        Outliers beyond the factors only count in the variance. `centred` holds its channels divided by `unit`.
         """
         shape = (*centred.shape[:-1], 1)
         outs = [self.tensor(name, shape)] + [self.tensor(f"{name}.aside.{i}", shape) for i in range(len(factors))]
         attributes: dict[str, Attribute] = {"count": count, "epsilon": epsilon, "factors": tuple(factors)}
+        attributes["units"] = (unit, *(1.0 for _ in outliers))
         self.append(Op.INVERSE_DEVIATION, [centred, *outliers], outs, **attributes)
         return outs
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ai_edge_litert import schema_py_generated as schema
 
-from converter import model_file
+from converter import model_file, overflow
 from converter.errors import FormatError
 
 INTEGER_TYPES = frozenset({"INT8", "INT32"})
@@ -51,6 +51,8 @@ class Inspection:
     multiply_accumulates: dict[str, int]
     """tokens → of one inference"""
     delegation: Delegation | None
+    overflow_risks: list[str] = field(default_factory=list)
+    """products of activations that cores without dot products may add up wrongly (`converter.overflow`)"""
     name: str | None = None
     max_length: int | None = None
     architecture: dict[str, Any] = field(default_factory=dict)
@@ -81,6 +83,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
             {text_of(main.tensors[i].name): shape_of(main.tensors[i]) for i in ids}
             for ids in (main.inputs, main.outputs)
         )
+        risks = overflow.risks(model)
     except Exception as error:  # the generated reader checks nothing and may fail in any way
         raise FormatError(f"{path} is damaged: its flatbuffer cannot be read ({type(error).__name__})") from error
     custom = sorted({name for name, _, _ in operators if name.startswith("CUSTOM")})
@@ -101,6 +104,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
             for length in COST_LENGTHS
         },
         delegation=_delegation(path),
+        overflow_risks=risks,
         **{key: manifest[key] for key in about if key in manifest},
     )
 

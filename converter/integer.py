@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from converter.graph import S
 
+LOWEST, HIGHEST = -128, 127
+"""of int8"""
+
 
 @dataclass(frozen=True)
 class Quantisation:
@@ -19,6 +22,8 @@ class Quantisation:
     """[1], or one for each entry of dimension `axis`"""
     zero_point: int = 0
     axis: int = 0
+    lowest: int = LOWEST
+    """integer that is used"""
 
 
 @dataclass(eq=False)

@@ -6,6 +6,7 @@ gives the plain graph. What each one gains is measured in docs/quantisation.md.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,6 +75,9 @@ class Plan:
     """empty: nothing special anywhere"""
     centred: bool = False
     """whether the mean over channels, which a LayerNorm takes off, is off the embeddings and biases in front of it"""
+    units: Mapping[str, float] = field(default_factory=dict)
+    """by name of tensor, for those that meet another in a product of activations and must not be −128 there: what
+    they are divided by, so that their range is −1 … 1, at which a kernel can cut them; other tensors end at −128"""
 
     def layer(self, index: int) -> LayerPlan:
         return self.layers[index] if self.layers else LayerPlan()
@@ -85,6 +89,7 @@ class Plan:
             "embedding_factors": list(self.embedding_factors),
             "embedding_scales": _listed(self.embedding_scales),
             "centred": self.centred,
+            "units": dict(self.units),
             "layers": [
                 {
                     "query_key_balance": _listed(p.query_key_balance),
@@ -135,6 +140,7 @@ class Plan:
                 for p in value["layers"]
             ),
             value.get("centred", False),
+            {str(name): float(unit) for name, unit in value.get("units", {}).items()},
         )
 
 

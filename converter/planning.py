@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from converter import exact
 from converter.calibration import Observation
+from converter.integer import HIGHEST, LOWEST
 from converter.network import Array, Encoder, Layer, Linear
 from converter.plan import STEPS_PER_OCTAVE, HiddenPlan, LayerPlan, Plan
-from converter.quantisation import HIGHEST, LOWEST, Range
+from converter.quantisation import SMALLEST_SCALE, Range
 
 MOST_GIANTS = 3
 """channels in a tier of outliers, per block of channels"""
@@ -81,6 +82,34 @@ def choose_shifts(plan: Plan, ranges: Mapping[str, Range], seen: Mapping[str, Ob
         shifts = [_choose_shift(f"layer.{i}.{part}", ranges, seen) for part in ("attention", "feed_forward")]
         layers.append(replace(layer, attention_shift=shifts[0], output_shift=shifts[1]))
     return replace(plan, layers=tuple(layers))
+
+
+def in_units(plan: Plan, ranges: Mapping[str, Range]) -> tuple[Plan, dict[str, Range]]:
+    """`plan` with keys, values and what is squared in units in which their range is −1 … 1, so that kernels can cut
+    them at −127; and the ranges, by name of tensor, of the graph that it gives. No integer changes but −128.
+
+    Args:
+        plan: what `ranges` belong to.
+    """
+    units: dict[str, float] = {}
+    factors: dict[str, float] = {}
+    for layer in range(len(plan.layers)):
+        name = f"layer.{layer}.attention"
+        units |= {part: _unit(ranges[part]) for part in (f"{name}.key", f"{name}.value")}
+        factors[f"{name}.query"] = units[f"{name}.key"]
+        factors |= {f"{name}.context.{part}": 1 / units[f"{name}.value"] for part in ("shares", "heads")}
+    units |= {name: _unit(r) for name, r in ranges.items() if name.endswith(".centred.unscaled")}
+    moved = {
+        name: Range(r.low * factors.get(name, 1.0), r.high * factors.get(name, 1.0))
+        for name, r in ranges.items()
+        if name not in units
+    }
+    return replace(plan, units=units), moved
+
+
+def _unit(r: Range) -> float:
+    """The largest that the integers of a tensor with zero point 0 say."""
+    return float(np.float32(max(abs(r.low), abs(r.high), SMALLEST_SCALE * HIGHEST)))
 
 
 def _choose_shift(name: str, ranges: Mapping[str, Range], seen: Mapping[str, Observation]) -> float:

@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 from converter import deviation, softmax
 from converter.errors import QuantisationError
 from converter.graph import Graph, Op, Operator, Rule, Tensor
-from converter.integer import IntegerGraph, IntegerOperator, IntegerTensor, Quantisation
+from converter.integer import HIGHEST, LOWEST, IntegerGraph, IntegerOperator, IntegerTensor, Quantisation
 
-LOWEST, HIGHEST = -128, 127
 SMALLEST_SCALE = 1e-9
 """a tensor that is always zero still needs a scale"""
 SMALLEST_TERM = 2.0**-9
 """of a sum's scale; XNNPACK leaves ADD and SUB with a ratio below 2⁻¹⁰ to kernels that are forty times slower"""
+NONE, RELU, RELU_N1_TO_1 = 0, 1, 2
+"""schema.fbs: ActivationFunctionType"""
+CLAMPED = Quantisation(np.array([1 / HIGHEST], np.float32), lowest=-HIGHEST)
+"""−1 … 1"""
+MOST_UNPAIRED = 8
+"""channels of a row whose products no kernel adds up two by two in 16 bits: two that are added are eight apart"""
 LARGEST_BIAS = 2**30
 """half of what an int32 accumulator can hold, the other half being the products'"""
 
@@ -53,6 +58,7 @@ def quantise(graph: Graph, ranges: Ranges, rounded: Rounded | None = None) -> In
         QuantisationError: an activation has no range, or one that is not finite.
     """
     lowering = _Lowering(graph, ranges, rounded or {})
+    lowering.spare_lowest()
     lowering.align_outliers()
     lowering.widen_terms()
     for operator in graph.operators:
@@ -109,12 +115,37 @@ class _Lowering:
                         widened = Quantisation(np.array([least], np.float32), q.zero_point)
                         self._scales[self.graph.representative(term)] = widened
 
+    def spare_lowest(self) -> None:
+        """Keep −128 from sums and differences that are squared, by a scale on which nothing is cut.
+
+        What −128 does to squares docs/quantisation.md says. Few channels are safe, and what a product makes is clamped.
+        """
+        made_by = {o.outputs[0]: o for o in self.graph.operators if o.op in (Op.ADD, Op.SUBTRACT)}
+        for operator in self.graph.operators:
+            if operator.op is Op.INVERSE_DEVIATION:
+                for squared in operator.inputs:
+                    if squared in made_by and squared.shape[-1] > MOST_UNPAIRED:
+                        # half a step is left for what `widen_terms` does to the operands
+                        least = self._least(made_by[squared]) / (0.5 - HIGHEST)
+                        if float(self.scale(squared).scale[0]) < least:
+                            spared = Quantisation(np.array([least], np.float32))
+                            self._scales[self.graph.representative(squared)] = spared
+
+    def _least(self, operator: Operator) -> float:
+        """The least real result of ADD or SUBTRACT that its operands' integers can have."""
+        a, b = (self.scale(t) for t in operator.inputs)
+        other = LOWEST if operator.op is Op.ADD else -HIGHEST
+        sign = 1 if operator.op is Op.ADD else -1
+        return float(a.scale[0]) * (LOWEST - a.zero_point) + float(b.scale[0]) * (other - sign * b.zero_point)
+
     def align_outliers(self) -> None:
         """Let a step of an outlier's square be worth a whole number of steps of the other channels' squares."""
         for operator in self.graph.operators:
             if operator.op is Op.INVERSE_DEVIATION:
                 centred, *asides = operator.inputs
-                unit = float(self.scale(centred).scale[0])
+                units = operator.attributes["units"]
+                assert isinstance(units, tuple)
+                unit = float(self.scale(centred).scale[0]) * units[0]
                 for aside in asides:
                     ratio = float(self.scale(aside).scale[0]) / unit
                     steps = max(1, math.ceil(ratio * ratio - 1e-6))
@@ -126,6 +157,8 @@ class _Lowering:
             return softmax.SHARE
         if key.rule is Rule.POWER_OF_TWO:
             return softmax.POWER_OF_TWO
+        if key.rule is Rule.CLAMPED:
+            return CLAMPED
         if key.rule is Rule.UNIT:
             return Quantisation(np.array([1 / 128], np.float32), 0)
         if key.rule is Rule.NOT_POSITIVE:
@@ -199,14 +232,25 @@ def _linear(lowering: _Lowering, operator: Operator) -> None:
         [lowering.tensor(operator.inputs[0]), w, b],
         [lowering.tensor(operator.outputs[0])],
         keepNumDims=True,
-        fusedActivationFunction=1 if operator.attributes["relu"] else 0,
+        fusedActivationFunction=RELU if operator.attributes["relu"] else _clamp(operator),
     )
 
 
 def _channel_affine(lowering: _Lowering, operator: Operator) -> None:
     w, b = lowering.weight_and_bias(operator, (1, 1, 1, operator.inputs[0].shape[-1]), 3)
     x, y = lowering.tensor(operator.inputs[0]), lowering.tensor(operator.outputs[0])
-    lowering.emit("DEPTHWISE_CONV_2D", [x, w, b], [y], padding=1, strideW=1, strideH=1, depthMultiplier=1)
+    options = {"padding": 1, "strideW": 1, "strideH": 1, "depthMultiplier": 1}
+    lowering.emit("DEPTHWISE_CONV_2D", [x, w, b], [y], fusedActivationFunction=_clamp(operator), **options)
+
+
+def _channel_factors(lowering: _Lowering, operator: Operator) -> None:
+    inputs = [lowering.tensor(t) for t in operator.inputs]
+    lowering.emit("MUL", inputs, [lowering.tensor(operator.outputs[0])], fusedActivationFunction=_clamp(operator))
+
+
+def _clamp(operator: Operator) -> int:
+    """The fused activation that keeps an operator's result to its rule."""
+    return RELU_N1_TO_1 if operator.outputs[0].rule is Rule.CLAMPED else NONE
 
 
 def _inverse_deviation(lowering: _Lowering, operator: Operator) -> None:
@@ -272,7 +316,7 @@ _LOWER: dict[Op, Callable[[_Lowering, Operator], None]] = {
     Op.SUBTRACT: _plain("SUB"),
     Op.MULTIPLY: _plain("MUL"),
     Op.CHANNEL_AFFINE: _channel_affine,
-    Op.CHANNEL_FACTORS: _plain("MUL"),
+    Op.CHANNEL_FACTORS: _channel_factors,
     Op.MEAN: _with_indices("MEAN", lambda o: (int(o.attributes["axis"] or 0),), keepDims=True),  # type: ignore[arg-type]
     Op.INVERSE_DEVIATION: _inverse_deviation,
     Op.MATMUL: _plain("BATCH_MATMUL", adjY=True),

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from converter import exact
 from converter.calibration import Sample
 from converter.graph import Graph, Op, Tensor
-from converter.integer import Quantisation
+from converter.integer import HIGHEST, Quantisation
 from converter.network import Array
-from converter.quantisation import HIGHEST, Ranges, Rounded, quantise, weight_scales
+from converter.quantisation import Ranges, Rounded, quantise, weight_scales
 from converter.simulation import Simulation
 
 PASSES = 3

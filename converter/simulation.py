@@ -17,9 +17,9 @@ from converter import exact, softmax
 from converter.deviation import Lookup
 from converter.execution import Evaluation, Execution, Observer
 from converter.graph import Graph, Op, Operator, Tensor
-from converter.integer import IntegerGraph, IntegerTensor, Quantisation
+from converter.integer import HIGHEST, IntegerGraph, IntegerTensor, Quantisation
 from converter.network import Array
-from converter.quantisation import HIGHEST, LOWEST, Ranges
+from converter.quantisation import Ranges
 
 ON_GRID = frozenset({Op.GATHER, Op.SPLIT, Op.CONCAT, Op.RESHAPE, Op.TRANSPOSE, Op.FIRST, Op.ROW_MAXIMUM, Op.RELU})
 """their results are on the grid that their operands were put on"""
@@ -94,9 +94,10 @@ def real_weight_and_bias(weight: IntegerTensor, bias: IntegerTensor, x: Quantisa
 def lookup_of(graph: Graph, operator: Operator, ranges: Ranges, scales: Mapping[Tensor, Quantisation]) -> Lookup:
     """The table that an INVERSE_DEVIATION reads."""
     r = ranges[graph.representative(operator.outputs[0])]
-    centred = [(float(scales[t].scale[0]), t.shape[-1]) for t in operator.inputs]
-    count, epsilon = operator.attributes["count"], operator.attributes["epsilon"]
-    assert isinstance(count, int) and isinstance(epsilon, float)
+    count, epsilon, units = (operator.attributes[name] for name in ("count", "epsilon", "units"))
+    assert isinstance(count, int) and isinstance(epsilon, float) and isinstance(units, tuple)
+    pairs = zip(operator.inputs, units, strict=True)
+    centred = [(float(scales[t].scale[0]) * unit, t.shape[-1]) for t, unit in pairs]
     return Lookup.of(centred, low=r.low, high=r.high, count=count, epsilon=epsilon)
 
 
@@ -104,6 +105,6 @@ def on_grid(values: NDArray[Any], q: Quantisation) -> Array:
     """The nearest that an int8 tensor with one scale can hold."""
     scale = q.scale[0]
     whole = np.rint(values / scale)
-    np.clip(whole, LOWEST - q.zero_point, HIGHEST - q.zero_point, out=whole)
+    np.clip(whole, q.lowest - q.zero_point, HIGHEST - q.zero_point, out=whole)
     real: Array = (whole * scale).astype(np.float32, copy=False)
     return real

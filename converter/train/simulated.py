@@ -25,9 +25,9 @@ from converter.checkpoint.heads import read_heads
 from converter.deviation import Lookup
 from converter.graph import Graph, Op, Operator, Rule, S
 from converter.graph import Tensor as Node
-from converter.integer import Quantisation
+from converter.integer import HIGHEST, Quantisation
 from converter.network import Network
-from converter.quantisation import HIGHEST, LOWEST, SMALLEST_SCALE
+from converter.quantisation import SMALLEST_SCALE
 from converter.simulation import ON_GRID, lookup_of
 from converter.train.model import Model
 from converter.train.packing import Packed
@@ -113,7 +113,7 @@ class _Run:
     def put_on_grid(self, value: Tensor, tensor: Node) -> Tensor:
         """Straight through where the grid reaches; no gradient where it is cut."""
         q = self.scales[tensor.name]
-        result: Tensor = _Grid.apply(value, float(q.scale[0]), q.zero_point)  # type: ignore[no-untyped-call]
+        result: Tensor = _Grid.apply(value, float(q.scale[0]), q.lowest, q.zero_point)  # type: ignore[no-untyped-call]
         return result
 
     def shape(self, tensor: Node) -> list[int]:
@@ -142,15 +142,15 @@ class _Grid(torch.autograd.Function):
     """The nearest that an int8 tensor with one scale can hold (PyTorch's fake quantisation takes twice the time)."""
 
     @staticmethod
-    def forward(context: Any, value: Tensor, scale: float, zero_point: int) -> Tensor:
-        context.bounds = (LOWEST - zero_point) * scale, (HIGHEST - zero_point) * scale
+    def forward(context: Any, value: Tensor, scale: float, lowest: int, zero_point: int) -> Tensor:
+        context.bounds = (lowest - zero_point) * scale, (HIGHEST - zero_point) * scale
         context.save_for_backward(value)
         return value.clamp(*context.bounds).div_(scale).round_().mul_(scale)
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         (value,) = context.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradients[0], value, *context.bounds), None, None
+        return torch.ops.aten.hardtanh_backward(gradients[0], value, *context.bounds), None, None, None
 
 
 class _Linear(torch.autograd.Function):
@@ -195,9 +195,11 @@ def _linear(run: _Run, operator: Operator, x: Tensor, weight: Tensor, bias: Tens
 
 def _inverse_deviation(run: _Run, operator: Operator, *centred: Tensor) -> Results:
     a = operator.attributes
-    count, epsilon, factors = a["count"], a["epsilon"], a["factors"]
-    assert isinstance(count, int) and isinstance(epsilon, float) and isinstance(factors, tuple)
-    variance = torch.stack([x.square().sum(dim=-1, keepdim=True) for x in centred]).sum(dim=0) / count + epsilon
+    count, epsilon, factors, units = a["count"], a["epsilon"], a["factors"], a["units"]
+    assert isinstance(count, int) and isinstance(epsilon, float)
+    assert isinstance(factors, tuple) and isinstance(units, tuple)
+    squares = [x.square().sum(dim=-1, keepdim=True) * unit**2 for x, unit in zip(centred, units, strict=True)]
+    variance = torch.stack(squares).sum(dim=0) / count + epsilon
     whole = [
         (x.detach() / float(run.scales[t.name].scale[0])).round().double().numpy()
         for x, t in zip(centred, operator.inputs, strict=True)

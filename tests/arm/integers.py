@@ -1,6 +1,6 @@
-"""Run on a board: what every bundled model computes for sequences of several lengths, as JSON of digests.
+"""Run on a board: what models compute for sequences of several lengths, as JSON of digests.
 
-python -m tests.arm.integers [--length N]…
+python -m tests.arm.integers [--model NAME or FILE]… [--length N]…
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ def digest(model: Model, length: int) -> str:
     return found.hexdigest()
 
 
-def digests(lengths: tuple[int, ...] = ()) -> dict[str, dict[int, str]]:
-    """Model → length → digest; at `lengths`, by default at `LENGTHS`, and for one model at the longest that it takes:
-    an emulated core needs a minute for all.
+def digests(models: tuple[str, ...] = (), lengths: tuple[int, ...] = ()) -> dict[str, dict[int, str]]:
+    """Model → length → digest; of `models`, by default all bundled ones; at `lengths`, by default at `LENGTHS`, and for
+    one model at the longest that it takes: an emulated core needs a minute for all.
     """
     found: dict[str, dict[int, str]] = {}
     tried = set(LENGTHS)
-    for name in bundled_names():
+    for name in models or bundled_names():
         with edge_runtime.load(name) as model:
             longest = {model.info.max_length} - tried
             tried |= longest
@@ -49,8 +49,10 @@ def digests(lengths: tuple[int, ...] = ()) -> dict[str, dict[int, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--length", type=int, action="append", default=[])
-    print(json.dumps(digests(tuple(parser.parse_args().length))))
+    given = parser.parse_args()
+    print(json.dumps(digests(tuple(given.model), tuple(given.length))))
 
 
 if __name__ == "__main__":

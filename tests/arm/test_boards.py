@@ -16,6 +16,7 @@ from tests.answers import KERNELS_DIFFER, answers, differences
 from tests.arm.count import count
 from tests.arm.emulation import Userland
 from tests.arm.integers import LENGTHS
+from tests.converter.cut_checkpoint import cut
 
 pytestmark = pytest.mark.arm
 
@@ -98,6 +99,20 @@ def test_integers_of_every_model(one: Board, other: Board) -> None:
     assert sorted(integers(one)) == bundled_names()
     assert all(set(map(str, LENGTHS)) <= set(found) for found in integers(one).values())
     assert integers(one) == integers(other)
+
+
+@pytest.mark.parametrize("runtime", ["litert", "tflite"])
+def test_integers_where_all_is_cut(tmp_path: Path, runtime: str) -> None:
+    """With keys, values and squares cut at both ends, cores without dot products add them up as those with them do."""
+    model, _ = cut(tmp_path)
+    arguments = ["--model", str(model), "--length", "33", "--length", "48"]
+    arm = userland("arm64")
+    cores = (
+        arm.python(core, INTEGERS, arguments, runtime=runtime) for core in ("cortex-a53", "cortex-a72", "cortex-a76")
+    )
+    first, *others = map(json.loads, cores)
+    assert len(first[str(model)]) == 2
+    assert all(other == first for other in others)
 
 
 def test_weight_cache_on_the_second_load(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ from ai_edge_litert.interpreter import Interpreter
 from threadpoolctl import threadpool_limits
 
 from converter import calibration, checkpoint, encoder, flatbuffer
-from converter.arrangement import arrange
+from converter.arrangement import arrange, follow
 from converter.calibration import Observation, Sample
 from converter.execution import Execution
 from converter.graph import Graph, Tensor
 from converter.integer import IntegerGraph
 from converter.network import Array, Network
 from converter.plan import Plan
-from converter.quantisation import Range, Ranges, quantise
+from converter.quantisation import Range, Ranges
 
 HEAD = "embedding"
 Observations = dict[Tensor, Observation]
@@ -120,8 +120,10 @@ def ablate(network: Network, samples: Sequence[Sample], texts: Sequence[Sample])
     best = arrange(network, samples, "best")
     rows = [row("`best`: weights rounded by what they do", best.integers)]
     for name, (change, choose) in VARIANTS.items():
-        graph = encoder.build(network, change(best.plan))
-        rows.append(row(name, quantise(graph, choose(graph, calibration.observe(graph, samples)))))
+        plan = change(replace(best.plan, units={}))
+        graph = encoder.build(network, plan)
+        ranges = choose(graph, calibration.observe(graph, samples))
+        rows.append(row(name, follow(network, plan, {tensor.name: r for tensor, r in ranges.items()}).integers))
     return rows
 
 
