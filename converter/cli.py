@@ -235,6 +235,17 @@ def shorten(file: Path, output: Path, longest: int | None, single_texts: bool, a
 
 
 @main.command()
+@click.argument("checkpoints", nargs=-1, required=True, type=_FOLDER)
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+def average(checkpoints: tuple[Path, ...], output: Path) -> None:
+    """Write the mean of CHECKPOINTS' weights, which were trained from one start with several seeds."""
+    with reported():
+        from converter.checkpoint.average import average as run
+
+        run(checkpoints, output)
+
+
+@main.command()
 @click.argument("file", type=_FILE)
 @click.option("--add", type=_FILE, help="Markdown whose sections (## …) are added, or take the place of those there.")
 def card(file: Path, add: Path | None) -> None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from converter.checkpoint.beside import copy_beside
 from converter.checkpoint.configuration import read_configuration
 from converter.checkpoint.weights import SCALE, open_weights
 from converter.errors import CheckpointError
 from converter.network import Array
 
-BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "calibration.txt", "1_Pooling")
-"""what of a checkpoint folder goes with it"""
 STEPS = 127
 
 
@@ -38,14 +36,8 @@ def compact(checkpoint: Path, output: Path) -> None:
             stored[name] = values
         else:
             stored[name], stored[name + SCALE] = rounded(values)
+    copy_beside(checkpoint, output)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        for name in BESIDE:
-            source = checkpoint / name
-            if source.is_dir():
-                shutil.copytree(source, output / name, dirs_exist_ok=True)
-            elif source.is_file():
-                shutil.copyfile(source, output / name)
         save_file(stored, output / "model.safetensors", metadata={"format": "pt"})
         # safetensors leaves it readable by its owner alone; this one is for passing on
         (output / "model.safetensors").chmod(0o644)
