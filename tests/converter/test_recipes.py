@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import lzma
 import random
+from itertools import product
 from pathlib import Path
 
 import pytest
 
-from converter.recipes import names, sizes
+import edge_runtime
+from converter.recipes import names, size, sizes
 
 SIZES = Path(__file__).parents[2] / "docs/models/sizes.json"
 
@@ -59,6 +61,26 @@ def test_sizes(tmp_path: Path) -> None:
     assert lines[2].startswith(f"| `{points[0].name}` ")
     sizes.draw(points, tmp_path / "sizes.svg")
     assert (tmp_path / "sizes.svg").read_text(encoding="utf-8").count("<svg") == 1
+
+
+def test_a_size_is_measured(tmp_path: Path) -> None:
+    """Cost comes from the counts; of three commands one has another intent than the model says, one another slot."""
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "seq.in").write_text("turn off the kitchen lights\nwake me up at seven\nplay some jazz\n")
+    (data / "seq.out").write_text("O O O B-house_place O\nO O O O B-time\nO B-music_genre O\n")
+    (data / "label").write_text("iot_hue_lightoff\nalarm_set\nweather_query\n")
+    rows = [
+        {"core": core, "length": length, "instructions": (1 + place) * 1_000_000}
+        for place, (core, length) in enumerate(product(("cortex-a53", "cortex-a72"), (16, 128)))
+    ]
+    (tmp_path / "counts.json").write_text(json.dumps(rows))
+    file = Path(edge_runtime.__file__).parent / "models" / "assistant.tflite"
+    found = size.measure("base", file, tmp_path / "counts.json", data, data)
+    assert (found.layers, found.width, found.million_instructions) == (6, 384, 3.0)
+    assert found.megabytes == round(file.stat().st_size / 1e6, 2)
+    assert found.hwu64_intents == found.snips_intents == 0.667
+    assert found.hwu64_slots == found.snips_slots == 0.667
 
 
 def test_sizes_with_an_unknown_field(tmp_path: Path) -> None:
