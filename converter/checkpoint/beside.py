@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from converter.errors import CheckpointError
@@ -11,15 +12,15 @@ BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt",
 """what of a checkpoint folder goes with it"""
 
 
-def copy_beside(checkpoint: Path, output: Path) -> None:
-    """All of it into the folder `output`, which is made.
+def copy_beside(checkpoint: Path, output: Path, names: Sequence[str] = BESIDE) -> None:
+    """What there is of `names` into the folder `output`, which is made.
 
     Raises:
         CheckpointError: that cannot be done.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
-        for name in BESIDE:
+        for name in names:
             source = checkpoint / name
             if source.is_dir():
                 shutil.copytree(source, output / name, dirs_exist_ok=True)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from converter import trained
+from converter.checkpoint.beside import copy_beside
 from converter.checkpoint.configuration import read_configuration
 from converter.checkpoint.json_file import read_object
 from converter.checkpoint.tokenizer import read_tokenizer
@@ -66,7 +66,7 @@ def trim_checkpoint(checkpoint: Path, output: Path, size: int, texts: Sequence[s
         stored[name] = values[kept] if name.endswith(BY_TOKEN) else values
     try:
         output.mkdir(parents=True, exist_ok=True)
-        _copy(checkpoint, output)
+        copy_beside(checkpoint, output, BESIDE)
         _write(output / "config.json", _renumbered(configuration.fields, kept) | {"vocab_size": len(kept)})
         (output / "tokenizer.json").write_text(after, encoding="utf-8")
         if (checkpoint / "tokenizer_config.json").is_file():
@@ -87,15 +87,6 @@ def trim_checkpoint(checkpoint: Path, output: Path, size: int, texts: Sequence[s
         tokens_before=counts.total(),
         tokens=count(Tokenizer.from_str(after), texts).total(),
     )
-
-
-def _copy(checkpoint: Path, output: Path) -> None:
-    for name in BESIDE:
-        source = checkpoint / name
-        if source.is_dir():
-            shutil.copytree(source, output / name, dirs_exist_ok=True)
-        elif source.is_file():
-            shutil.copyfile(source, output / name)
 
 
 def _renumbered(fields: dict[str, Any], kept: Sequence[int]) -> dict[str, Any]:
