@@ -38,13 +38,15 @@ def average(checkpoints: Sequence[Path], output: Path) -> None:
 
     Raises:
         CheckpointError: there are fewer than two, they are not alike (sizes, labels, vocabulary), one of them cannot be
-            read, or the folder cannot be made.
+            read, or the folder cannot be made or is one of theirs.
         CalibrationError: the first one's ranges are damaged or of other weights.
     """
     from safetensors.numpy import save_file
 
     if len(checkpoints) < 2:
         raise CheckpointError("a mean takes two checkpoints or more")
+    if output.resolve() in {checkpoint.resolve() for checkpoint in checkpoints}:
+        raise CheckpointError(f"{output} is one of the checkpoints; give another folder for their mean")
     first, *others = checkpoints
     fields = read_configuration(first).fields
     for other in others:

@@ -70,6 +70,8 @@ def test_others_are_refused(seeds: list[Path], tmp_path: Path) -> None:
     """One alone, another size, other labels, another vocabulary: refused by name, and nothing is written."""
     with pytest.raises(CheckpointError, match="two checkpoints"):
         average(seeds[:1], tmp_path / "mean")
+    with pytest.raises(CheckpointError, match="another folder"):
+        average(seeds, seeds[0])
     larger = tmp_path / "larger"
     make(larger, "SqueezeBertForTokenClassification", intermediate_size=96)
     with pytest.raises(CheckpointError, match="intermediate_size differ"):
