@@ -94,8 +94,7 @@ def kill_workers(models: Models, callers: int, kills: int, random_: random.Rando
     ):
         for _ in range(kills):
             crowd.wait_for(random_.randint(1, BETWEEN))
-            for pid in server.workers():
-                os.kill(pid, signal.SIGKILL)
+            server.kill_workers()
             end = time.monotonic() + BACK_SECONDS
             # it may take the server a moment to notice
             crowd.wait_for(callers * AHEAD + 1)

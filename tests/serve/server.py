@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -157,6 +157,12 @@ class Server:
         """Process numbers of its children."""
         server = self.pid
         return [pid for pid in _processes() if _parent(pid) == server]
+
+    def kill_workers(self) -> None:
+        """End all of them at once, as `kill -9` does; one that was ending anyway may be gone before its turn."""
+        for pid in self.workers():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def private_bytes(self) -> int:
         """Private memory of it and of its workers."""

@@ -333,7 +333,7 @@ class TestOperation:
             for n in range(100):
                 wire.send({"id": n, "op": "tag", "text": TEXT, "deadline_ms": PATIENCE_MS})
                 if n == 50:
-                    os.kill(server.workers()[0], signal.SIGKILL)
+                    server.kill_workers()
             replies = [wire.receive() for _ in range(100)]
             assert [reply for reply in replies if "error" in reply] == []
             assert "edge_worker_ends_total" in request(wire, "metrics")

@@ -113,8 +113,7 @@ def test_a_model_whose_workers_end_is_rolled_back(board: tuple[Board, Server], r
     here.judge(slots, trial, 0)
     with Client(server.url, timeout=60) as client:
         for _ in range(2):
-            for pid in server.workers():
-                os.kill(pid, signal.SIGKILL)
+            server.kill_workers()
             # answered when another worker is there
             client.understand("turn off the lights", deadline_ms=60_000)
     judged = here.judge(slots, trial, 1)
