@@ -63,12 +63,12 @@ def arrange(
     plan = planning.choose_plan(network.encoder, seen)
     graph = encoder.build(network, plan)
     observed = observe(graph, samples, step("calibration"))
-    ranges: Ranges = choose_ranges(graph, observed)
-    shifted = planning.choose_shifts(plan, _by_name(ranges), _by_name(observed))
-    if shifted is not plan:
-        plan, graph = shifted, encoder.build(network, shifted)
+    ranges: Ranges = choose_ranges(graph, observed, heed_limits=False)
+    if plan.giants:
+        plan = planning.settle_limits(plan, _by_name(ranges))
+        graph = encoder.build(network, plan)
         ranges = choose_ranges(graph, observe(graph, samples, step("calibration")))
-    plan, moved = planning.in_units(plan, _by_name(ranges))
+    plan, moved = planning.in_units(plan, graph, _by_name(ranges))
     graph = encoder.build(network, plan)
     ranges = _of_tensors(graph, moved)
     rounded: Rounded = {}
@@ -84,8 +84,6 @@ def follow(network: Network, plan: Plan, ranges: Mapping[str, Range], say: Progr
         CalibrationError: they are not this network's.
     """
     try:
-        if not plan.units:  # it was trained before there were any
-            plan, ranges = planning.in_units(plan, ranges)
         graph = encoder.build(network, plan)
         found = _of_tensors(graph, ranges)
     except (KeyError, IndexError, ValueError) as error:

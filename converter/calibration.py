@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from converter import exact
 from converter.errors import CalibrationError
 from converter.execution import Execution
 from converter.graph import Graph, Op, Rule, Tensor
@@ -82,6 +83,9 @@ class Observation:
     channel_low: Array | None = None
     """[channels] of the last dimension"""
     channel_high: Array | None = None
+    mean_low: float = np.inf
+    mean_high: float = -np.inf
+    """of a token's mean over channels; of residuals only"""
     values: list[Array] = field(default_factory=list)
     """a regular sample"""
     weights: list[Array] = field(default_factory=list)
@@ -115,6 +119,10 @@ def observe(
         if tensor.shape[-1] == len(low):
             seen.channel_low = low if seen.channel_low is None else np.minimum(seen.channel_low, low)
             seen.channel_high = high if seen.channel_high is None else np.maximum(seen.channel_high, high)
+        if tensor.name.endswith(".residual"):
+            means = exact.mean(flat)
+            seen.mean_low = min(seen.mean_low, float(means.min()))
+            seen.mean_high = max(seen.mean_high, float(means.max()))
         share = max(1, int(np.ceil(KEPT_VALUES * flat.shape[0] / tokens)))
         places = np.arange(flat.size) if flat.size <= share else generator.integers(0, flat.size, share)
         seen.values.append(flat.ravel()[places])
@@ -153,9 +161,14 @@ def _inverse_deviations(graph: Graph) -> dict[Tensor, Tensor]:
     return result
 
 
-def choose_ranges(graph: Graph, observations: dict[Tensor, Observation]) -> dict[Tensor, Range]:
-    """A range for every tensor that needs one, by its representative."""
-    exact = {t for o in graph.operators if o.op is Op.INVERSE_DEVIATION for t in o.outputs}
+def choose_ranges(
+    graph: Graph, observations: dict[Tensor, Observation], *, heed_limits: bool = True
+) -> dict[Tensor, Range]:
+    """A range for every tensor that needs one, by its representative.
+
+    `heed_limits`: what a linear layer cuts some channels at is where its result's range ends; else that is free, too.
+    """
+    as_seen = {t for o in graph.operators if o.op is Op.INVERSE_DEVIATION for t in o.outputs}
     members: dict[Tensor, list[Tensor]] = {}
     for tensor in graph.tensors():
         if tensor.rule not in (Rule.INDEX, Rule.CLAMPED, Rule.CHANNELS, Rule.FACTORS, Rule.BIAS):
@@ -168,12 +181,25 @@ def choose_ranges(graph: Graph, observations: dict[Tensor, Observation]) -> dict
             continue
         low = min(max(o.low, t.bounds[0]) for t, o in seen)
         high = max(min(o.high, t.bounds[1]) for t, o in seen)
-        if tensors[0] in exact:
+        if tensors[0] in as_seen:
             ranges[key] = Range(low, high)
             continue
         values = np.concatenate([np.clip(o.sample(), *t.bounds) for t, o in seen])
         weights = np.concatenate([o.weight() for _, o in seen])
-        ranges[key] = _least_error(values, weights, low, high, key.rule in (Rule.SYMMETRIC, Rule.TABLE))
+        chosen = _least_error(values, weights, low, high, key.rule in (Rule.SYMMETRIC, Rule.TABLE))
+        for tensor, o in seen:
+            if tensor.whole:
+                chosen = Range(min(chosen.low, o.low), max(chosen.high, o.high))
+        ranges[key] = chosen
+    if heed_limits:
+        for operator in graph.operators:
+            highs = operator.attributes.get("highs")
+            if isinstance(highs, tuple):
+                # the same on both sides, though not every channel is cut on both
+                lows = operator.attributes["lows"]
+                assert isinstance(lows, tuple)
+                limit = min(*highs, *(-low for low in lows))
+                ranges[graph.representative(operator.outputs[0])] = Range(-limit, limit)
     return ranges
 
 

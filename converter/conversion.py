@@ -42,8 +42,8 @@ class Report:
     """sentences: what is not as good as it should be, and what to do"""
     calibration_texts: int
     calibration_tokens: int
-    outlier_channels: list[list[int]]
-    """of each tier"""
+    outlier_channels: list[int]
+    """of the residual stream, that have tensors of their own in front of some LayerNorm"""
     overflow_neurons: int
 
     def to_json(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def _convert(
             "tokens": tokens,
             "sha256": hashlib.sha256("\n".join(lines).encode()).hexdigest(),
         },
-        "outlier_channels": [t.tolist() for t in plan.tiers],
+        "outlier_channels": plan.giants,
         "overflow_neurons": _overflow_neurons(plan),
     }
     accuracy: dict[str, Any] = {}
@@ -151,7 +151,7 @@ def _convert(
         warnings=verdict.warnings(accuracy, done),
         calibration_texts=len(samples),
         calibration_tokens=tokens,
-        outlier_channels=[t.tolist() for t in plan.tiers],
+        outlier_channels=plan.giants,
         overflow_neurons=_overflow_neurons(plan),
     )
     say("report", 1, 1)

@@ -6,14 +6,16 @@ Differences to the textbook form, all exact (docs/quantisation.md has the reason
 - The key bias is dropped (softmax does not see it), the value bias goes through the output layer into that layer's
   bias, and 1/√d into the query weights.
 - A sequence is run at its exact length, so there is no mask.
-- What `plan` asks for: channels of the residual stream divided by scales of their own, outlier channels on tensors of
-  their own, hidden neurons cut at a ceiling with a side path for the rest, balanced queries, keys and values.
+- The mean over channels that a LayerNorm takes off is taken off the weights in front of it, where they have one group.
+- What `plan` asks for: channels of the residual stream divided by scales of their own, giants cut at a limit with what
+  is beyond it on tensors of its own, hidden neurons cut at a ceiling with a side path for the rest, balanced queries,
+  keys and values.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -23,25 +25,49 @@ from converter import exact
 from converter.graph import Graph, Op, Rule, S, Tensor
 from converter.linear import Operand, apply, blocks, fold, linear_of, scale_rows, suffix_of, without_bias
 from converter.network import Array, Encoder, Head, Layer, LayerNorm, Linear, Network
-from converter.plan import LARGEST_SCALE, HiddenPlan, LayerPlan, Plan, balance
+from converter.plan import LARGEST_SCALE, Giant, HiddenPlan, LayerPlan, NormPlan, Passed, Plan, balance
 
 LEAST_EXTENT = 2.0
 """that a LayerNorm's output has, and no range cuts; a channel of it cannot have more than √hidden"""
+BESIDE = 0.75
+"""of the range of what a layer reads, that is used for what is passed beside it: ranges are chosen a little narrower
+than what was seen, and texts reach a little further"""
+
+FAR = 3.0
+"""limits that a giant must be driven to for what drives it further not to matter"""
+
+
+@dataclass
+class Excess:
+    """What giants of one block of channels have beyond the limit of a LayerNorm."""
+
+    giants: tuple[Giant, ...]
+    tensor: Tensor
+    """[…, giants]"""
+
+    @property
+    def channels(self) -> NDArray[np.int64]:
+        return np.array([g.channel for g in self.giants], np.int64)
+
+    @property
+    def sides(self) -> Array:
+        return np.array([g.side for g in self.giants], np.float32)
 
 
 @dataclass
 class Features:
-    """A LayerNorm's output: the real vector of a token is `gamma · n + beta`, n's channels being on one tensor or a
-    few.
+    """A LayerNorm's output: the real vector of a token is `gamma · n + beta`, n being `main` and what giants have
+    beyond it.
     """
 
     name: str
-    parts: list[Tensor]
-    """[…, main channels], and for each tier of outliers [… , channels]: n of those channels, divided by `scales`"""
-    channels: list[NDArray[np.int64]]
-    """of each part"""
-    scales: list[Array]
-    """of each part's channels"""
+    main: Tensor
+    """[…, hidden]: n, divided by `scale`"""
+    scale: Array
+    """[hidden]"""
+    excess: list[Excess]
+    """divided by `factor`"""
+    factor: float
     gamma: Array
     beta: Array
     _operands: dict[int, list[Operand]] = field(default_factory=dict)
@@ -54,26 +80,45 @@ class Features:
         """
         if groups not in self._operands:
             suffix = "" if groups == 1 else f".of{groups}"
-            pieces = [graph.split(f"{part.name}{suffix}", part, groups) for part in self.parts]
-            channels = [np.split(c, groups) for c in self.channels]
-            scales = [np.split(s, groups) for s in self.scales]
+            every = np.split(np.arange(len(self.scale)), groups)
+            pieces = graph.split(f"{self.main.name}{suffix}", self.main, groups)
             self._operands[groups] = []
-            for g in range(groups):
+            for g, (piece, channels) in enumerate(zip(pieces, every, strict=True)):
+                beyond = [e for e in self.excess if e.channels[0] in channels]
+                held = np.concatenate([channels, *(e.channels for e in beyond)])
+                scale = np.concatenate([self.scale[channels], *(e.sides * np.float32(self.factor) for e in beyond)])
+                parts = [piece, *(e.tensor for e in beyond)]
                 end = f"{suffix}{suffix_of(g, groups)}"
-                parts = [p[g] for p in pieces]
-                held = np.concatenate([c[g] for c in channels])
-                scale = np.concatenate([s[g] for s in scales])
-                large = np.flatnonzero(scales[0][g] > LARGEST_SCALE)
+                large = np.flatnonzero(self.scale[channels] > LARGEST_SCALE)
                 if len(large):
-                    share = np.float32(math.sqrt(len(self.gamma)) / LEAST_EXTENT)
+                    share = np.float32(math.sqrt(len(self.scale)) / LEAST_EXTENT)
                     factors = (scale[large] / share).astype(np.float32)
-                    parts.append(_aside(graph, f"{self.name}.large{end}", parts[0], large, factors))
+                    parts.append(_pick(graph, f"{self.name}.large{end}", piece, large, factors))
                     held = np.concatenate([held, held[large]])
                     scale = np.concatenate([scale, np.full(len(large), share)])
                     scale[large] = 0
                 tensor = graph.concat(f"{self.name}.joined{end}", parts)
                 self._operands[groups].append(Operand(tensor, held, self.gamma[held] * scale))
         return self._operands[groups]
+
+    @property
+    def giants(self) -> set[int]:
+        return {int(c) for e in self.excess for c in e.channels}
+
+
+@dataclass
+class Read:
+    """What one group of the layer in front of a LayerNorm reads, on tensors that are not joined yet."""
+
+    name: str
+    parts: list[Tensor]
+    channels: NDArray[np.int64]
+    scale: Array
+    """as an `Operand` has them, of all parts"""
+    overflow: int = 0
+    """columns at the end that neurons have beyond …"""
+    ceiling: float = 0.0
+    """… their ceiling"""
 
 
 def build(network: Network, plan: Plan | None = None) -> Graph:
@@ -102,40 +147,29 @@ def _embeddings(graph: Graph, encoder: Encoder, plan: Plan) -> Features:
     if plan.centred:
         table, positions = exact.centred(table), exact.centred(positions)
 
-    def embed(suffix: str, channels: NDArray[np.int64], scale: Array) -> Tensor:
-        words = graph.gather(f"embeddings.words{suffix}", table[:, channels] / scale, word_rows)
-        places = graph.gather(f"embeddings.positions{suffix}", positions[:, channels] / scale, position_rows)
-        if plan.centred:  # there is no mean to be taken off
-            return graph.binary(Op.ADD, f"embeddings.centred{suffix}", words, places, Rule.SYMMETRIC)
-        return graph.binary(Op.ADD, f"embeddings.sum{suffix}", words, places)
-
-    outliers = np.concatenate([np.empty(0, np.int64), *plan.tiers])
-    channels = [np.setdiff1d(np.arange(encoder.hidden_size), outliers), *plan.tiers]
-    scales = _scales(channels, plan.embedding_scales)
-    sums = [embed(_tier(i), c, s) for i, (c, s) in enumerate(zip(channels, scales, strict=True))]
-    normalise = _divide if plan.centred else _normalise
-    norm, factors = encoder.embedding_norm, plan.embedding_factors
-    return normalise(graph, "embeddings", sums, channels, scales, norm, factors, plan.units)
-
-
-def _scales(channels: list[NDArray[np.int64]], steps: NDArray[np.int64] | None) -> list[Array]:
-    """What each part's channels are divided by on the way into a LayerNorm: outliers by nothing."""
-    ones = [np.ones(len(c), np.float32) for c in channels]
-    return ones if steps is None else [balance(steps[channels[0]], len(channels[0])), *ones[1:]]
+    scale = balance(plan.embeddings.scales, encoder.hidden_size)
+    words = graph.gather("embeddings.words", table / scale, word_rows)
+    places = graph.gather("embeddings.positions", positions / scale, position_rows)
+    norm, units = encoder.embedding_norm, plan.units
+    if plan.centred:  # there is no mean to be taken off
+        x = graph.binary(Op.ADD, "embeddings.centred", words, places, Rule.SYMMETRIC)
+        return _divide(graph, "embeddings", x, scale, [], plan.embeddings, norm, units)
+    x = graph.binary(Op.ADD, "embeddings.sum", words, places)
+    return _normalise(graph, "embeddings", x, scale, [], plan.embeddings, norm, units)
 
 
 def _layer(
     graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, whole: Plan, plan: LayerPlan
 ) -> Features:
-    units = whole.units
-    read, output = _attention(graph, f"{name}.attention", encoder, layer, x, plan, units)
-    scales, factors = _scales(x.channels, plan.attention_scales), plan.attention_factors
-    shift, norm = plan.attention_shift if whole.centred else None, layer.attention_norm
-    x = _add_and_normalise(graph, f"{name}.attention", read, output, x, scales, norm, factors, shift, units)
+    units, block = whole.units, encoder.hidden_size // encoder.blocks
+    read, output, unit = _attention(graph, f"{name}.attention", encoder, layer, x, plan, units)
+    x = _add_and_normalise(
+        graph, f"{name}.attention", read, output, x, plan.attention, layer.attention_norm, units, unit, block
+    )
     read = _feed_forward(graph, f"{name}.feed_forward", encoder, layer, x, plan.hidden)
-    scales, factors = _scales(x.channels, plan.output_scales), plan.output_factors
-    shift, norm = plan.output_shift if whole.centred else None, layer.output_norm
-    return _add_and_normalise(graph, f"{name}.feed_forward", read, layer.output, x, scales, norm, factors, shift, units)
+    return _add_and_normalise(
+        graph, f"{name}.feed_forward", read, layer.output, x, plan.output, layer.output_norm, units, 1.0, block
+    )
 
 
 def _attention(
@@ -146,8 +180,8 @@ def _attention(
     x: Features,
     plan: LayerPlan,
     units: Mapping[str, float],
-) -> tuple[list[Operand], Linear]:
-    """→ what the output layer reads, and that layer with the value bias folded in."""
+) -> tuple[list[Read], Linear, float]:
+    """→ what the output layer reads, that layer with the value bias folded in, and what values are divided by."""
     hidden, heads = encoder.hidden_size, encoder.attention_heads
     size = hidden // heads
     query_balance, value_balance = balance(plan.query_key_balance, hidden), balance(plan.value_balance, hidden)
@@ -174,154 +208,274 @@ def _attention(
     context = graph.binary(Op.MULTIPLY, f"{name}.context.heads", context, rest)
     context = graph.transpose(f"{name}.context.transposed", context, (1, 0, 2))
     context = graph.reshape(f"{name}.context", context, (1, S, 1, hidden))
-    return blocks(graph, f"{name}.context", context, output.groups, value_balance), output
+    operands = blocks(graph, f"{name}.context", context, output.groups, value_balance)
+    read = [
+        Read(f"{name}.context.joined{suffix_of(g, output.groups)}", [o.tensor], o.channels, o.scale)
+        for g, o in enumerate(operands)
+    ]
+    return read, output, float(value_unit)
 
 
 def _feed_forward(
     graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: tuple[HiddenPlan, ...]
-) -> list[Operand]:
+) -> list[Read]:
     """→ what the second layer reads."""
     first, groups = layer.intermediate, layer.intermediate.groups
     plan = plan or (HiddenPlan(),) * groups
-    read: list[Operand] = []
+    read: list[Read] = []
     for g, operand in enumerate(x.operands(graph, groups)):
         p, prefix = plan[g], f"{name}.hidden{suffix_of(g, groups)}"
         weight, bias = fold(first, g, operand, x.beta)
-        channels = np.arange(len(bias)) + g * len(bias)
-        scale = np.ones(len(bias), np.float32)
-        y = graph.linear(prefix, operand.tensor, weight, bias, ceiling=p.ceiling)
-        y = graph.activation(encoder.activation, f"{prefix}.activated", y)
+        neurons = np.concatenate([np.arange(len(bias)), p.copied])
+        scale = (1 / np.bincount(neurons)[neurons]).astype(np.float32)
+        y = graph.linear(prefix, operand.tensor, weight[neurons], bias[neurons], ceiling=p.ceiling)
+        parts = [graph.activation(encoder.activation, f"{prefix}.activated", y)]
         if len(p.overflow):
             assert p.ceiling is not None
             factor = np.float32(p.factor)
             w, b = weight[p.overflow] / factor, (bias[p.overflow] - np.float32(p.ceiling)) / factor
-            rest = graph.linear(f"{prefix}.overflow", operand.tensor, w, b, relu=True)
-            y = graph.concat(f"{prefix}.joined", [y, rest])
-            channels = np.concatenate([channels, channels[p.overflow]])
+            parts.append(graph.linear(f"{prefix}.overflow", operand.tensor, w, b, relu=True))
+            neurons = np.concatenate([neurons, p.overflow])
             scale = np.concatenate([scale, np.full(len(p.overflow), factor)])
-        read.append(Operand(y, channels, scale))
+        channels = neurons + g * len(bias)
+        read.append(Read(f"{prefix}.joined", parts, channels, scale, len(p.overflow), p.ceiling or 0.0))
     if layer.output.groups == groups:
         return read
-    if any(len(p.overflow) for p in plan):
-        raise ValueError("a side path needs as many groups after the activation as before it")
-    joined = graph.concat(f"{name}.hidden.joined", [o.tensor for o in read])
-    return blocks(graph, f"{name}.hidden", joined, layer.output.groups, np.ones(joined.shape[-1], np.float32))
+    if any(len(p.overflow) or len(p.copied) for p in plan):
+        raise ValueError("a side path or a copy needs as many groups after the activation as before it")
+    joined = graph.concat(f"{name}.hidden.together", [part for r in read for part in r.parts])
+    groups, ones = layer.output.groups, np.ones(joined.shape[-1], np.float32)
+    return [
+        Read(f"{name}.hidden{suffix_of(g, groups)}.joined", [o.tensor], o.channels, o.scale)
+        for g, o in enumerate(blocks(graph, f"{name}.hidden", joined, groups, ones))
+    ]
 
 
 def _add_and_normalise(
     graph: Graph,
     name: str,
-    read: list[Operand],
+    read: list[Read],
     output: Linear,
     x: Features,
-    scales: list[Array],
+    plan: NormPlan,
     norm: LayerNorm,
-    factors: Sequence[float],
-    shift: float | None,
     units: Mapping[str, float],
+    unit: float,
+    block: int,
 ) -> Features:
-    """LayerNorm(output(read) + γ·n + β); β is added by `output`'s bias, whose mean becomes `shift` if there is one."""
-    every = np.ones(len(x.gamma), np.float32)
-    every[np.concatenate(x.channels)] = np.concatenate(scales)
-    bias = output.bias + x.beta
-    if shift is not None:
-        bias = exact.centred(bias) + np.float32(shift)
-    output = scale_rows(replace(output, bias=bias), np.reciprocal(every))
-    sums = []
-    for i, (part, channels) in enumerate(zip(x.parts, x.channels, strict=True)):
-        branch = linear_of(graph, f"{name}.output{_tier(i)}", read, output, None, rows=channels)
-        weight = x.gamma[channels] * (x.scales[i] / scales[i])
-        residual = graph.channel_factors(f"{name}.residual{_tier(i)}", part, weight)
-        sums.append(graph.binary(Op.ADD, f"{name}.sum{_tier(i)}", branch, residual))
-    return _normalise(graph, name, sums, x.channels, scales, norm, factors, units)
+    """LayerNorm(output(read) + γ·n + β); β is added by `output`'s bias.
+
+    Args:
+        unit: what `read` has been divided by on top of its scales.
+        block: channels that no grouped layer cuts.
+    """
+    hidden = len(x.gamma)
+    scale = balance(plan.scales, hidden)
+    # what all biases have in common LayerNorm takes off
+    output = replace(output, bias=exact.centred(output.bias + x.beta))
+    centred = plan.mean is not None and output.groups == 1
+    if centred:
+        output = replace(output, weight=exact.centred(output.weight, 0))
+    output = scale_rows(output, np.reciprocal(scale))
+    passed = sorted({*plan.channels, *x.giants})
+    branch, excess = [], []
+    for g, (each, channels) in enumerate(zip(read, np.split(np.arange(hidden), output.groups), strict=True)):
+        here = [c for c in passed if c in channels]
+        weight, bias = fold(output, g, Operand(each.parts[0], each.channels, each.scale), None)
+        parts = each.parts
+        if here or centred:
+            beside = _beside(
+                graph, f"{name}.passed{suffix_of(g, output.groups)}", x, plan, g, output.groups, here, unit
+            )
+            parts = [*parts, beside.tensor]
+            columns, offset = beside.columns(channels, scale[channels])
+            weight, bias = np.concatenate([weight, columns], axis=1), bias + offset
+        tensor = graph.concat(each.name, parts)
+        suffix = suffix_of(g, output.groups)
+        if any(channel in channels for channel in plan.channels):
+            kept = weight * _needed(plan, channels, each, output, weight)
+            y = graph.linear(f"{name}.output{suffix}", tensor, kept, bias, limits=_limits(plan, channels))
+        else:
+            y = graph.linear(f"{name}.output{suffix}", tensor, weight, bias)
+        branch.append(y)
+        for start in range(int(channels[0]), int(channels[-1]) + 1, block):
+            giants = tuple(giant for giant in plan.giants if start <= giant.channel < start + block)
+            if giants:
+                e = Excess(giants, tensor)
+                rows, sides = e.channels - channels[0], e.sides
+                w, b = weight[rows] * sides[:, None], bias[rows] * sides - np.float32(plan.limit)
+                e.tensor = graph.linear(f"{name}.excess.{start // block}", tensor, w, b, relu=True)
+                excess.append(e)
+    factors = x.gamma * (x.scale / scale)
+    factors = factors * ~np.isin(np.arange(hidden), passed)
+    residual = graph.channel_factors(f"{name}.residual", x.main, factors)
+    joined = graph.concat(f"{name}.output", branch)
+    if centred:
+        y = graph.binary(Op.ADD, f"{name}.centred", joined, residual, Rule.SYMMETRIC)
+        return _divide(graph, name, y, scale, excess, plan, norm, units)
+    y = graph.binary(Op.ADD, f"{name}.sum", joined, residual)
+    return _normalise(graph, name, y, scale, excess, plan, norm, units)
+
+
+def _needed(plan: NormPlan, channels: NDArray[np.int64], read: Read, output: Linear, weight: Array) -> NDArray[np.bool]:
+    """[channels, columns] false where a giant is far beyond its limit whatever a column says: where the neuron whose
+    overflow it holds brings it there by what it has below its ceiling.
+    """
+    needed = np.ones(weight.shape, np.bool)
+    size = len(read.channels)
+    for giant in plan.giants:
+        if giant.channel in channels:
+            row, place = output.weight[giant.channel], giant.channel - channels[0]
+            brought = np.asarray(getattr(row, "values", row)) * (giant.side * read.ceiling)
+            for column in range(size - read.overflow, size):
+                neuron = read.channels[column] % output.weight.shape[1]
+                needed[place, column] &= brought[neuron] < FAR * plan.limit
+    return needed
+
+
+def _limits(plan: NormPlan, channels: NDArray[np.int64]) -> tuple[list[float], list[float]]:
+    """From below and from above: giants', on the sides on which they are some."""
+
+    def ends(side: int) -> list[float]:
+        giants = {g.channel for g in plan.giants if g.side == side}
+        return [side * (plan.limit if channel in giants else math.inf) for channel in channels.tolist()]
+
+    return ends(-1), ends(1)
+
+
+@dataclass
+class _Beside:
+    """Numbers of a token on a tensor beside what the layer in front of a LayerNorm reads."""
+
+    tensor: Tensor
+    values: list[tuple[int | None, float, float, int]]
+    """channel of the sum that each is added to, or None for the mean, which is taken off all; the value of a step of
+    its columns all together, the value at 0, and how many columns it has"""
+
+    def columns(self, channels: NDArray[np.int64], scale: Array) -> tuple[Array, Array]:
+        """[channels, columns] of weights and [channels] of biases for rows that are divided by `scale`."""
+        weight, offset = [], np.zeros(len(channels), np.float32)
+        for channel, step, zero, copies in self.values:
+            share = -1 / scale if channel is None else (channels == channel) / scale
+            weight.append(np.repeat((share * step / copies)[:, None], copies, axis=1))
+            offset += share * zero
+        return np.concatenate(weight, axis=1).astype(np.float32), offset.astype(np.float32)
+
+
+def _beside(
+    graph: Graph, name: str, x: Features, plan: NormPlan, group: int, groups: int, channels: list[int], unit: float
+) -> _Beside:
+    """The residual of `channels`, which lie in one of `groups` blocks, and, if there is only one, its mean."""
+    operand = x.operands(graph, groups)[group]
+    low, high = (each / unit for each in plan.beside)
+    rows, biases, values = [], [], []
+
+    def add(channel: int | None, row: Array, p: Passed) -> None:
+        step = (p.high - p.low) / ((high - low) * BESIDE)
+        middle, centre = (p.high + p.low) / 2, (high + low) / 2
+        rows.extend([row[None] / np.float32(step)] * p.copies)
+        biases.extend([centre - middle / step] * p.copies)
+        values.append((channel, step, middle - step * centre, p.copies))
+
+    if plan.mean is not None and groups == 1:
+        add(None, operand.scale / np.float32(len(x.gamma)), plan.mean)
+    for channel in channels:
+        add(channel, operand.scale * (operand.channels == channel), plan.passed[channel])
+    tensor = graph.linear(name, operand.tensor, np.concatenate(rows), np.array(biases, np.float32))
+    tensor.whole = True
+    return _Beside(tensor, values)
 
 
 def _normalise(
     graph: Graph,
     name: str,
-    sums: list[Tensor],
-    channels: list[NDArray[np.int64]],
-    scales: list[Array],
+    x: Tensor,
+    scale: Array,
+    excess: list[Excess],
+    plan: NormPlan,
     norm: LayerNorm,
-    factors: Sequence[float],
     units: Mapping[str, float],
 ) -> Features:
-    """LayerNorm without γ and β over the channels of all tensors together."""
-    centred = _centre(graph, name, sums, scales, len(norm.gamma))
-    return _divide(graph, name, centred, channels, scales, norm, factors, units)
-
-
-def _centre(graph: Graph, name: str, sums: list[Tensor], scales: list[Array], hidden: int) -> list[Tensor]:
-    """Without the mean over the `hidden` channels of all tensors together."""
-    scale = scales[0]
-    is_scaled = bool((scale != 1).any())
-    if len(sums) == 1 and not is_scaled:
-        mean = graph.mean(f"{name}.mean", sums[0], axis=3)
-    else:
-        shares = []
-        for i, (x, s) in enumerate(zip(sums, scales, strict=True)):
-            weight = (s / np.float32(hidden))[None]
-            shares.append(graph.linear(f"{name}.share_of_mean{_tier(i)}", x, weight, np.zeros(1, np.float32)))
-        mean = shares[0]
-        for i, share in enumerate(shares[1:], 1):
-            mean = graph.binary(Op.ADD, f"{name}.mean{_tier(i)}", mean, share)
-    means = [mean] * len(sums)
+    """LayerNorm without γ and β of `x` and what giants have beyond it."""
+    hidden, is_scaled = len(scale), bool((scale != 1).any())
     if is_scaled:
-        means[0] = graph.channel_factors(f"{name}.mean.scaled", mean, np.reciprocal(scale))
-    return [
-        graph.binary(Op.SUBTRACT, f"{name}.centred{_tier(i)}", x, m, Rule.SYMMETRIC)
-        for i, (x, m) in enumerate(zip(sums, means, strict=True))
-    ]
+        weight = (scale / np.float32(hidden))[None]
+        mean = graph.linear(f"{name}.mean", x, weight, np.zeros(1, np.float32))
+    else:
+        mean = graph.mean(f"{name}.mean", x, axis=3)
+    for i, e in enumerate(excess):
+        weight = (e.sides / np.float32(hidden))[None]
+        share = graph.linear(f"{name}.mean.excess.{i}", e.tensor, weight, np.zeros(1, np.float32))
+        mean = graph.binary(Op.ADD, f"{name}.mean.with.{i}", mean, share)
+    if is_scaled:
+        mean = graph.channel_factors(f"{name}.mean.scaled", mean, np.reciprocal(scale))
+    centred = graph.binary(Op.SUBTRACT, f"{name}.centred", x, mean, Rule.SYMMETRIC)
+    return _divide(graph, name, centred, scale, excess, plan, norm, units)
 
 
 def _divide(
     graph: Graph,
     name: str,
-    centred: list[Tensor],
-    channels: list[NDArray[np.int64]],
-    scales: list[Array],
+    centred: Tensor,
+    scale: Array,
+    excess: list[Excess],
+    plan: NormPlan,
     norm: LayerNorm,
-    factors: Sequence[float],
     units: Mapping[str, float],
 ) -> Features:
-    """By the deviation over the channels of all tensors together, whose mean is 0."""
-    hidden, scale = len(norm.gamma), scales[0]
-    squared, unit = list(centred), np.float32(1)
-    if (scale != 1).any():
+    """By the deviation over all channels, whose mean is 0."""
+    squared, unit = centred, np.float32(1)
+    aside = [_giants(graph, f"{name}.giants.{i}", centred, e) for i, e in enumerate(excess)]
+    if excess or (scale != 1).any():
         rule, unit = _clamped(units, f"{name}.centred.unscaled")
         large = np.flatnonzero(scale > LARGEST_SCALE)
         weight = scale / unit
-        weight[large] = 0
-        squared[0] = graph.channel_factors(f"{name}.centred.unscaled", centred[0], weight, rule)
+        weight[[*plan.channels, *large]] = 0  # squared together with their excess, or on a scale of their own
+        squared = graph.channel_factors(f"{name}.centred.unscaled", centred, weight, rule)
+        squared.whole = True
         if len(large):
-            squared.append(_aside(graph, f"{name}.centred.large", centred[0], large, scale[large]))
+            aside.append(_pick(graph, f"{name}.centred.large", centred, large, scale[large]))
     inverses = graph.inverse_deviation(
         f"{name}.inverse_deviation",
-        squared[0],
-        squared[1:],
-        count=hidden,
+        squared,
+        aside,
+        count=len(scale),
         epsilon=norm.epsilon,
-        factors=factors,
+        factors=(plan.factor,) if excess else (),
         unit=float(unit),
     )
-    parts = [
-        graph.binary(Op.MULTIPLY, f"{name}.normalised{_tier(i)}", c, r, Rule.SYMMETRIC)
-        for i, (c, r) in enumerate(zip(centred, inverses, strict=True))
+    main = graph.binary(Op.MULTIPLY, f"{name}.normalised", centred, inverses[0], Rule.SYMMETRIC)
+    beyond = [
+        replace(
+            e, tensor=graph.binary(Op.MULTIPLY, f"{e.tensor.name}.normalised", e.tensor, inverses[1], Rule.SYMMETRIC)
+        )
+        for e in excess
     ]
-    after = [scale, *(np.full(len(c), f, np.float32) for c, f in zip(channels[1:], factors, strict=True))]
-    return Features(f"{name}.normalised", parts, channels, after, norm.gamma, norm.beta)
+    return Features(f"{name}.normalised", main, scale, beyond, plan.factor, norm.gamma, norm.beta)
+
+
+def _giants(graph: Graph, name: str, centred: Tensor, excess: Excess) -> Tensor:
+    """All that giants have, cut and beyond."""
+    channels = np.unique(excess.channels)
+    cut = _pick(graph, f"{name}.cut", centred, channels, np.ones(len(channels), np.float32))
+    beyond = excess.tensor
+    places = (channels[:, None] == excess.channels) * excess.sides
+    if not np.array_equal(places, np.eye(len(channels))):
+        nothing = np.zeros(len(channels), np.float32)
+        beyond = graph.linear(f"{name}.beyond", beyond, places.astype(np.float32), nothing)
+    return graph.binary(Op.ADD, name, cut, beyond, Rule.SYMMETRIC)
+
+
+def _pick(graph: Graph, name: str, x: Tensor, channels: NDArray[np.int64], factors: Array) -> Tensor:
+    """Some channels of `x`, multiplied, on a tensor of their own."""
+    rows = np.zeros((len(channels), x.shape[-1]), np.float32)
+    rows[np.arange(len(channels)), channels] = factors
+    return graph.linear(name, x, rows, np.zeros(len(channels), np.float32), rule=Rule.SYMMETRIC)
 
 
 def _clamped(units: Mapping[str, float], name: str) -> tuple[Rule, np.float32]:
     """The rule of a tensor that should not be −128, and what it is divided by."""
     return (Rule.CLAMPED, np.float32(units[name])) if name in units else (Rule.SYMMETRIC, np.float32(1))
-
-
-def _aside(graph: Graph, name: str, x: Tensor, channels: NDArray[np.int64], factors: Array) -> Tensor:
-    """Some channels of `x`, multiplied, on a tensor of their own."""
-    rows = np.zeros((len(channels), x.shape[-1]), np.float32)
-    rows[np.arange(len(channels)), channels] = factors
-    return graph.linear(name, x, rows, np.zeros(len(channels), np.float32), rule=Rule.SYMMETRIC)
 
 
 # -- heads
@@ -340,35 +494,32 @@ def _head(graph: Graph, head: Head, x: Features) -> Tensor:
         assert head.transform_activation is not None and head.transform_norm is not None
         y = graph.activation(head.transform_activation, f"{head.name}.transform.activated", y)
         ones = np.ones(y.shape[-1], np.float32)
-        every = np.arange(y.shape[-1])
-        plain = _normalise(graph, f"{head.name}.transform", [y], [every], [ones], head.transform_norm, (), {})
+        plain = _normalise(graph, f"{head.name}.transform", y, ones, [], NormPlan(), head.transform_norm, {})
     else:
         plain = x
     if head.classifier is not None:
         return linear_of(graph, name, plain.operands(graph, head.classifier.groups), head.classifier, plain.beta)
     if plain is not x:
-        return plain.parts[0]
-    if len(x.parts) == 1:
-        return graph.channel_affine(name, x.parts[0], x.gamma * x.scales[0], x.beta)
+        return plain.main
+    if not x.excess:
+        return graph.channel_affine(name, x.main, x.gamma * x.scale, x.beta)
     # the channels have to go back to their places: a product with a permuted diagonal matrix, whose weights are exact
     hidden = len(x.gamma)
     return linear_of(graph, name, x.operands(graph, 1), Linear(np.eye(hidden, dtype=np.float32), x.beta), None)
 
 
 def _pool(graph: Graph, name: str, pooling: str, x: Features) -> Features:
-    parts = []
-    for i, part in enumerate(x.parts):
-        first = pooling == "first"
-        parts.append(graph.first(f"{name}{_tier(i)}", part) if first else graph.mean(f"{name}{_tier(i)}", part, axis=1))
-    return replace(x, name=name, parts=parts, _operands={})
+    def pooled(suffix: str, part: Tensor) -> Tensor:
+        return (
+            graph.first(f"{name}{suffix}", part) if pooling == "first" else graph.mean(f"{name}{suffix}", part, axis=1)
+        )
+
+    excess = [replace(e, tensor=pooled(f".excess.{i}", e.tensor)) for i, e in enumerate(x.excess)]
+    return replace(x, name=name, main=pooled("", x.main), excess=excess, _operands={})
 
 
 def _plain(tensor: Tensor) -> Features:
     """A tensor that is its own real value."""
     width = tensor.shape[-1]
     ones, zeros = np.ones(width, np.float32), np.zeros(width, np.float32)
-    return Features(tensor.name, [tensor], [np.arange(width)], [ones], ones, zeros)
-
-
-def _tier(index: int) -> str:
-    return "" if index == 0 else f".aside.{index - 1}"
+    return Features(tensor.name, tensor, ones, [], 1.0, ones, zeros)

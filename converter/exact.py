@@ -74,12 +74,12 @@ def mean(x: NDArray[Any], axis: int = -1) -> Double:
     return result
 
 
-def centred(x: Array) -> Array:
-    """x [..., k] with the mean of each row taken off."""
+def centred(x: Array, axis: int = -1) -> Array:
+    """`x` with the mean over `axis` taken off."""
     if type(x) is not np.ndarray:
-        traced: Array = x.centred()  # type: ignore[attr-defined]
+        traced: Array = x.centred(axis)  # type: ignore[attr-defined]
         return traced
-    result: Array = (x - mean(x)).astype(np.float32)
+    result: Array = (x - mean(x, axis)).astype(np.float32)
     return result
 
 

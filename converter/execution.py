@@ -109,6 +109,9 @@ def _linear(operator: Operator, x: Array, weight: exact.Double, bias: Array) -> 
     ceiling = operator.attributes["ceiling"]
     if ceiling is not None:
         np.minimum(y, np.float64(ceiling), out=y)  # type: ignore[arg-type]
+    lows, highs = operator.attributes["lows"], operator.attributes["highs"]
+    if lows is not None and highs is not None:
+        np.clip(y, lows, highs, out=y)
     if operator.attributes["relu"]:
         np.maximum(y, 0, out=y)
     return _single(y.reshape(*x.shape[:-1], -1))

@@ -26,7 +26,8 @@ class Op(Enum):
     GATHER = "gather"
     """(table [n, C], indices) → table rows; attribute none"""
     LINEAR = "linear"
-    """(x [..., in], weight [out, in], bias [out]) → [..., out]; `ceiling` cuts the result, `relu` floors it at 0"""
+    """(x [..., in], weight [out, in], bias [out]) → [..., out]; `ceiling` cuts the result, `limits` are a least
+    and a most for each channel, `relu` floors it at 0"""
     ADD = "add"
     SUBTRACT = "subtract"
     MULTIPLY = "multiply"
@@ -100,6 +101,8 @@ class Tensor:
     constant: NDArray[np.float32] | NDArray[np.int32] | None = None
     bounds: tuple[float, float] = (-np.inf, np.inf)
     """what lies beyond makes no difference to the result: quantisation may cut there"""
+    whole: bool = False
+    """nothing of it may be cut"""
 
     def __repr__(self) -> str:
         return f"{self.name}{list(self.shape)}"
@@ -214,13 +217,16 @@ class Graph:
         *,
         rule: Rule = Rule.ASYMMETRIC,
         ceiling: float | None = None,
+        limits: tuple[Sequence[float], Sequence[float]] | None = None,
         relu: bool = False,
     ) -> Tensor:
+        """`limits`: of each row's results from below and from above, ±∞ for none."""
         w = self.constant(f"{name}.weight", weight, Rule.CHANNELS)
         b = self.constant(f"{name}.bias", bias, Rule.BIAS)
         bounds = (0.0 if relu else -np.inf, np.inf if ceiling is None else ceiling)
         out = self.tensor(name, (*x.shape[:-1], weight.shape[0]), rule, bounds=bounds)
-        self.append(Op.LINEAR, (x, w, b), (out,), ceiling=ceiling, relu=relu)
+        lows, highs = (None, None) if limits is None else (tuple(each) for each in limits)
+        self.append(Op.LINEAR, (x, w, b), (out,), ceiling=ceiling, lows=lows, highs=highs, relu=relu)
         return out
 
     def binary(self, op: Op, name: str, a: Tensor, b: Tensor, rule: Rule = Rule.ASYMMETRIC) -> Tensor:

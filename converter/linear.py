@@ -31,20 +31,14 @@ def linear_of(
     linear: Linear,
     offset: Array | None,
     *,
-    rows: NDArray[np.int64] | None = None,
     rule: Rule = Rule.ASYMMETRIC,
 ) -> Tensor:
-    """`linear` of what `read` holds plus `offset` [in]; only the output channels `rows` (ascending) if given."""
-    block = len(linear.bias) // linear.groups
+    """`linear` of what `read` holds plus `offset` [in]."""
     parts = []
     for g, operand in enumerate(read):
         weight, bias = fold(linear, g, operand, offset)
-        if rows is not None:
-            chosen = rows[(rows >= g * block) & (rows < (g + 1) * block)] - g * block
-            weight, bias = weight[chosen], bias[chosen]
-        if len(bias):
-            suffix = "" if len(read) == 1 else f".{g}"
-            parts.append(graph.linear(f"{name}{suffix}", operand.tensor, weight, bias, rule=rule))
+        suffix = suffix_of(g, len(read))
+        parts.append(graph.linear(f"{name}{suffix}", operand.tensor, weight, bias, rule=rule))
     return graph.concat(name, parts)
 
 

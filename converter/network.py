@@ -6,6 +6,7 @@ are the same network here: BERT is SqueezeBERT whose linear layers all have one 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Literal
 
@@ -71,6 +72,25 @@ class Encoder:
     @property
     def hidden_size(self) -> int:
         return int(self.word_embeddings.shape[1])
+
+    @property
+    def blocks(self) -> int:
+        """The least number of blocks of channels that every layer which reads or makes the residual stream cuts into
+        a whole number of.
+        """
+        linears = [
+            linear
+            for layer in self.layers
+            for linear in (
+                layer.query,
+                layer.key,
+                layer.value,
+                layer.attention_output,
+                layer.intermediate,
+                layer.output,
+            )
+        ]
+        return math.lcm(*(linear.groups for linear in linears))
 
 
 @dataclass(frozen=True)

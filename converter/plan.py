@@ -7,7 +7,7 @@ gives the plain graph. What each one gains is measured in docs/quantisation.md.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,55 @@ class HiddenPlan:
     …"""
     factor: float = 1.0
     """… on which it is divided by this number"""
+    copied: NDArray[np.int64] = field(default_factory=_no_channels)
+    """neurons (within the group) that there are once more for each time they stand here: they share their weights,
+    one of which alone would leave few steps to the others of its row"""
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A number of each token that reaches a sum through columns of the layer that makes its branch."""
+
+    low: float
+    high: float
+    """what it lies between"""
+    copies: int = 1
+    """columns that share it: the weight of one alone would leave few steps to the others of its row"""
+
+
+@dataclass(frozen=True)
+class Giant:
+    """A channel of the residual stream that a few tokens drive far beyond what all others need."""
+
+    channel: int
+    side: int
+    """1: upwards, −1: downwards"""
+
+
+@dataclass(frozen=True)
+class NormPlan:
+    """One LayerNorm, and the sum of branch and residual in front of it."""
+
+    scales: NDArray[np.int64] | None = None
+    """[hidden] channels are divided by 2^(it / 8) from the branch to the LayerNorm's output"""
+    giants: tuple[Giant, ...] = ()
+    """their scale is 1. The branch is cut at `limit` in them, and what they have beyond it goes through the LayerNorm
+    on a tensor of its own …"""
+    limit: float = 0.0
+    """… (in the scaled channels' units) …"""
+    factor: float = 1.0
+    """… to leave it divided by this number, which puts it on the scale of all other channels"""
+    passed: Mapping[int, Passed] = field(default_factory=dict)
+    """by channel, whose residual is added by the branch's layer: that of giants, here or in the LayerNorm before"""
+    mean: Passed | None = None
+    """of the residual over channels, which the branch's layer takes off together with its own"""
+    beside: tuple[float, float] = (-1.0, 1.0)
+    """what the branch's layer reads lies between these, and what is passed has to, too"""
+
+    @property
+    def channels(self) -> list[int]:
+        """Giants, ascending."""
+        return sorted({g.channel for g in self.giants})
 
 
 @dataclass(frozen=True)
@@ -47,34 +96,19 @@ class LayerPlan:
     """[hidden] values are divided by 2^(it / 8), the output layer's columns multiplied"""
     hidden: tuple[HiddenPlan, ...] = ()
     """one per group; empty: nothing special"""
-    attention_factors: tuple[float, ...] = ()
-    """one per tier of outliers: they leave the LayerNorm after the attention divided by it, which puts them on the
-    scale of all other channels"""
-    output_factors: tuple[float, ...] = ()
-    """the same for the LayerNorm after the feed-forward layers"""
-    attention_scales: NDArray[np.int64] | None = None
-    """[hidden] the channels of the residual stream that no tier took are divided by 2^(it / 8) from the attention's
-    branch to the output of the LayerNorm after it"""
-    output_scales: NDArray[np.int64] | None = None
-    """the same from the feed-forward layers to the LayerNorm after them"""
-    attention_shift: float = 0.0
-    """added to all channels of the branch in front of the LayerNorm after the attention, which takes it off again"""
-    output_shift: float = 0.0
-    """the same in front of the one after the feed-forward layers"""
+    attention: NormPlan = field(default_factory=NormPlan)
+    """the LayerNorm after the attention"""
+    output: NormPlan = field(default_factory=NormPlan)
+    """the one after the feed-forward layers"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    tiers: tuple[NDArray[np.int64], ...] = ()
-    """ascending channels of the residual stream that get tensors, and so scales, of their own, in sets of similar
-    range: as many from each block of channels that a grouped layer reads"""
-    embedding_factors: tuple[float, ...] = ()
-    embedding_scales: NDArray[np.int64] | None = None
-    """[hidden] as `LayerPlan.attention_scales`, of the embeddings and their LayerNorm"""
+    embeddings: NormPlan = field(default_factory=NormPlan)
     layers: tuple[LayerPlan, ...] = ()
     """empty: nothing special anywhere"""
     centred: bool = False
-    """whether the mean over channels, which a LayerNorm takes off, is off the embeddings and biases in front of it"""
+    """whether the mean over channels, which the first LayerNorm takes off, is off the embeddings"""
     units: Mapping[str, float] = field(default_factory=dict)
     """by name of tensor, for those that meet another in a product of activations and must not be −128 there: what
     they are divided by, so that their range is −1 … 1, at which a kernel can cut them; other tensors end at −128"""
@@ -82,12 +116,15 @@ class Plan:
     def layer(self, index: int) -> LayerPlan:
         return self.layers[index] if self.layers else LayerPlan()
 
+    @property
+    def giants(self) -> list[int]:
+        """Channels that are giants somewhere, ascending."""
+        return sorted({c for layer in self.layers for norm in (layer.attention, layer.output) for c in norm.channels})
+
     def to_json(self) -> dict[str, Any]:
         """For the model file's `plan.json`: `evaluate` rebuilds the graph with it."""
         return {
-            "tiers": [t.tolist() for t in self.tiers],
-            "embedding_factors": list(self.embedding_factors),
-            "embedding_scales": _listed(self.embedding_scales),
+            "embeddings": _norm_to_json(self.embeddings),
             "centred": self.centred,
             "units": dict(self.units),
             "layers": [
@@ -95,13 +132,16 @@ class Plan:
                     "query_key_balance": _listed(p.query_key_balance),
                     "value_balance": _listed(p.value_balance),
                     "hidden": [
-                        {"ceiling": h.ceiling, "overflow": h.overflow.tolist(), "factor": h.factor} for h in p.hidden
+                        {
+                            "ceiling": h.ceiling,
+                            "overflow": h.overflow.tolist(),
+                            "factor": h.factor,
+                            "copied": h.copied.tolist(),
+                        }
+                        for h in p.hidden
                     ],
-                    "attention_factors": list(p.attention_factors),
-                    "output_factors": list(p.output_factors),
-                    "attention_scales": _listed(p.attention_scales),
-                    "output_scales": _listed(p.output_scales),
-                    "shifts": [p.attention_shift, p.output_shift],
+                    "attention": _norm_to_json(p.attention),
+                    "output": _norm_to_json(p.output),
                 }
                 for p in self.layers
             ],
@@ -112,36 +152,58 @@ class Plan:
         """The plan that `to_json` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none.
+            KeyError, TypeError, ValueError: it is none, or one of an older converter, whose graph was another.
         """
-
-        def integers(values: Any) -> NDArray[np.int64]:
-            return np.array(values, np.int64)
-
-        def optional(values: Any) -> NDArray[np.int64] | None:
-            return None if values is None else integers(values)
-
         return cls(
-            tuple(integers(t) for t in value["tiers"]),
-            tuple(value["embedding_factors"]),
-            optional(value.get("embedding_scales")),
+            _norm_from_json(value["embeddings"]),
             tuple(
                 LayerPlan(
-                    optional(p["query_key_balance"]),
-                    optional(p["value_balance"]),
-                    tuple(HiddenPlan(h["ceiling"], integers(h["overflow"]), h["factor"]) for h in p["hidden"]),
-                    tuple(p["attention_factors"]),
-                    tuple(p["output_factors"]),
-                    # files written before there were any lack them
-                    optional(p.get("attention_scales")),
-                    optional(p.get("output_scales")),
-                    *p.get("shifts", (0.0, 0.0)),
+                    _optional(p["query_key_balance"]),
+                    _optional(p["value_balance"]),
+                    tuple(
+                        HiddenPlan(h["ceiling"], _integers(h["overflow"]), h["factor"], _integers(h["copied"]))
+                        for h in p["hidden"]
+                    ),
+                    _norm_from_json(p["attention"]),
+                    _norm_from_json(p["output"]),
                 )
                 for p in value["layers"]
             ),
-            value.get("centred", False),
-            {str(name): float(unit) for name, unit in value.get("units", {}).items()},
+            value["centred"],
+            {str(name): float(unit) for name, unit in value["units"].items()},
         )
+
+
+def _norm_to_json(plan: NormPlan) -> dict[str, Any]:
+    return {
+        "scales": _listed(plan.scales),
+        "giants": [[g.channel, g.side] for g in plan.giants],
+        "limit": plan.limit,
+        "factor": plan.factor,
+        "passed": {str(channel): astuple(p) for channel, p in plan.passed.items()},
+        "mean": None if plan.mean is None else astuple(plan.mean),
+        "beside": list(plan.beside),
+    }
+
+
+def _norm_from_json(value: dict[str, Any]) -> NormPlan:
+    return NormPlan(
+        _optional(value["scales"]),
+        tuple(Giant(*pair) for pair in value["giants"]),
+        value["limit"],
+        value["factor"],
+        {int(channel): Passed(*p) for channel, p in value["passed"].items()},
+        None if value["mean"] is None else Passed(*value["mean"]),
+        tuple(value["beside"]),
+    )
+
+
+def _integers(values: Any) -> NDArray[np.int64]:
+    return np.array(values, np.int64)
+
+
+def _optional(values: Any) -> NDArray[np.int64] | None:
+    return None if values is None else _integers(values)
 
 
 def _listed(steps: NDArray[np.int64] | None) -> list[int] | None:

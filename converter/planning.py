@@ -12,92 +12,254 @@ from numpy.typing import NDArray
 
 from converter import exact
 from converter.calibration import Observation
-from converter.integer import HIGHEST, LOWEST
+from converter.encoder import BESIDE
+from converter.graph import Graph
+from converter.integer import HIGHEST
+from converter.linear import suffix_of
 from converter.network import Array, Encoder, Layer, Linear
-from converter.plan import STEPS_PER_OCTAVE, HiddenPlan, LayerPlan, Plan
+from converter.plan import STEPS_PER_OCTAVE, Giant, HiddenPlan, LayerPlan, NormPlan, Passed, Plan, balance
 from converter.quantisation import SMALLEST_SCALE, Range
 
-MOST_GIANTS = 3
-"""channels in a tier of outliers, per block of channels"""
-COST_OF_CHANNEL, COST_OF_TIER = 0.02, 0.1
-"""what taking a channel out, and making a tier at all, must gain: the logarithm of the noise left"""
+MOST_GIANTS = 4
+"""channels of a LayerNorm"""
+COST_OF_CHANNEL, COST_OF_TENSOR = 0.05, 0.7
+"""what cutting a giant, and having a tensor for what is beyond at all, must gain: the logarithm of the noise left"""
+REACH = 1.2
+"""how far, in limits, a giant must reach to one side for that side to count"""
 MOST_STEPS = 24
-"""a channel's scale is within a factor of 8 of the usual, but for giants that cannot be taken out"""
+"""a channel's scale is within a factor of 8 of the usual"""
 MOST_STEPS_OF_GIANT = 56
-"""a factor of 128: what is left of such a channel after the LayerNorm has a few steps still"""
+"""a factor of 128: what is left of such a channel of the embeddings has a few steps still"""
+MARGIN = 0.1
+"""of what was seen to lie between two ends, that is added to both"""
+MOST_COPIES = 6
+"""columns for one number"""
+FEW_NEURONS = 4
+"""that drive a giant by weights far above all others in its row"""
 LEAST_CEILING = 4.0
 """relu(x − c) + GELU(min(x, c)) differs from GELU(x) by at most c · (1 − Φ(c)): 1.3e−4 at 4"""
-SHIFTS = 32
-"""that are tried within the step of a tensor of outliers"""
 MOST_OVERFLOW = 1 / 32
 """of a group's hidden neurons may have a side path"""
 
 
 def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
     """`seen`: observations of the plain graph's tensors, by name."""
-    blocks = _blocks(encoder)
     norms = [f"layer.{i}.{part}" for i in range(len(encoder.layers)) for part in ("attention", "feed_forward")]
     norms.insert(0, "embeddings")
     inverse = np.array([exact.mean(np.square(seen[f"{n}.inverse_deviation"].sample()))[0] for n in norms])
     centred, normalised = (np.stack([_extent(seen[f"{n}.{t}"]) for n in norms]) for t in ("centred", "normalised"))
     centred *= np.sqrt(inverse)[:, None]
     scales = _usable(np.sqrt(centred * normalised))
-    tiers = _choose_tiers(centred, normalised, scales, blocks)
-    each = _scale_steps(scales, tiers)
-    if not tiers:
-        each = [_giant_steps(*row) for row in zip(centred, each, scales, strict=True)]
-    steps = dict(zip(norms, each, strict=True))
-    factors = dict(zip(norms, _factors(normalised, scales, tiers), strict=True))
+    steps = _scale_steps(scales)
+    plans = {"embeddings": NormPlan(scales=_whole_steps(centred[0], scales[0], steps[0]))}
+    for i, name in enumerate(norms[1:], 1):
+        plans[name] = _choose_giants(name, centred[i], normalised[i], scales[i], steps[i], seen)
     layers = []
+    before = plans["embeddings"]
     for i, layer in enumerate(encoder.layers):
         name = f"layer.{i}"
+        value_balance = _value_balance(seen[f"{name}.attention.value"], layer.attention_output)
+        hidden = _choose_ceilings(encoder, layer, f"{name}.feed_forward.hidden", seen)
+        columns = balance(value_balance, encoder.hidden_size)
+        attention = _pass(
+            *(plans[f"{name}.attention"], before.channels, seen[f"{name}.attention.residual"], layer.attention_output),
+            columns,
+            _context(seen[f"{name}.attention.context"], columns),
+        )
+        hidden = _choose_copies(hidden, layer, plans[f"{name}.feed_forward"].channels)
+        output = _pass(
+            *(plans[f"{name}.feed_forward"], attention.channels, seen[f"{name}.feed_forward.residual"], layer.output),
+            _shares(hidden, layer),
+            _activated(layer, f"{name}.feed_forward.hidden", hidden, seen),
+        )
         layers.append(
             LayerPlan(
                 query_key_balance=_balance(seen[f"{name}.attention.key"], seen[f"{name}.attention.query"]),
-                value_balance=_value_balance(seen[f"{name}.attention.value"], layer.attention_output),
-                hidden=_choose_ceilings(encoder, layer, f"{name}.feed_forward.hidden", seen),
-                attention_factors=factors[f"{name}.attention"],
-                output_factors=factors[f"{name}.feed_forward"],
-                attention_scales=steps[f"{name}.attention"],
-                output_scales=steps[f"{name}.feed_forward"],
+                value_balance=value_balance,
+                hidden=hidden,
+                attention=attention,
+                output=output,
             )
         )
-    return Plan(tiers, factors["embeddings"], steps["embeddings"], tuple(layers), centred=True)
+        before = output
+    return Plan(plans["embeddings"], tuple(layers), centred=True)
 
 
-def choose_shifts(plan: Plan, ranges: Mapping[str, Range], seen: Mapping[str, Observation]) -> Plan:
-    """`plan` with shifts in front of its LayerNorms that bring outliers' usual values near to integers.
-
-    A tensor of outliers has coarse steps, for a few tokens reach far; all other tokens lie within a step or two of 0.
-    A number that is added to all channels is taken off again by the LayerNorm, so it can be chosen for them to be
-    rounded by little.
+def _choose_giants(
+    name: str,
+    centred: Array,
+    normalised: Array,
+    scales: Array,
+    steps: NDArray[np.int64],
+    seen: Mapping[str, Observation],
+) -> NormPlan:
+    """Which channels of a LayerNorm need a fine scale for most tokens and reach far beyond it on a few.
 
     Args:
-        plan: what `ranges` and `seen`, by name of tensor, belong to.
+        name: of the LayerNorm.
+        centred, normalised: [channels] largest absolute values before and after it, `centred` in units of the usual
+            deviation.
+        scales, steps: [channels] what each channel would best be divided by, and the steps that stand for it.
+        seen: observations of the plain graph's tensors, by name.
     """
-    if not plan.tiers:
-        return plan
-    layers = []
-    for i, layer in enumerate(plan.layers):
-        shifts = [_choose_shift(f"layer.{i}.{part}", ranges, seen) for part in ("attention", "feed_forward")]
-        layers.append(replace(layer, attention_shift=shifts[0], output_shift=shifts[1]))
-    return replace(plan, layers=tuple(layers))
+    middle = float(np.median(scales))
+    divided = middle * exact.power_of_eighths(steps)
+    order = np.argsort(-centred / divided, kind="stable")
+
+    def noise(giants: NDArray[np.int64], others: NDArray[np.int64]) -> float:
+        """Of rounding, in all channels: proportional to each tensor's squared range."""
+        # branch, residual, sum and centred value are rounded on the range of what comes before
+        before, after = ((x[others] / divided[others]).max() for x in (centred, normalised))
+        squares = exact.total(np.square(divided[others]))[0] + len(giants) * middle * middle
+        return float(exact.logarithm(np.array(squares * (4 * before * before + after * after))))
+
+    best, chosen = math.inf, 0
+    for count in range(min(MOST_GIANTS, len(order) - 1) + 1):
+        cost = noise(order[:count], order[count:]) + (COST_OF_TENSOR + count * COST_OF_CHANNEL if count else 0.0)
+        if cost < best:
+            best, chosen = cost, count
+    if not chosen:
+        return NormPlan(scales=steps)
+    outputs = _extent(seen[f"{name}.output"]) / exact.power_of_eighths(steps)
+    both = seen[f"{name}.centred"]
+    assert both.channel_low is not None and both.channel_high is not None
+    limit = float(outputs[order[chosen:]].max())
+    giants = []
+    for channel in np.sort(order[:chosen]).tolist():
+        sides = {1: float(both.channel_high[channel]), -1: -float(both.channel_low[channel])}
+        giants += [Giant(channel, side) for side, end in sides.items() if end > REACH * limit > 0]
+    channels = [g.channel for g in giants]
+    others = np.setdiff1d(np.arange(len(steps)), channels)
+    after = (normalised[others] / exact.power_of_eighths(steps[others])).max()
+    if not giants or not after:
+        return NormPlan(scales=steps)
+    limit = float(outputs[others].max())
+    steps = steps.copy()
+    steps[channels] = 0
+    return NormPlan(steps, tuple(giants), round(limit, 4), _rounded(normalised[channels].max() / after))
 
 
-def in_units(plan: Plan, ranges: Mapping[str, Range]) -> tuple[Plan, dict[str, Range]]:
+def _pass(
+    plan: NormPlan, before: list[int], residual: Observation, linear: Linear, columns: Array, ends: tuple[float, float]
+) -> NormPlan:
+    """`plan` with what goes through the layer that makes the branch.
+
+    Args:
+        plan: of the LayerNorm.
+        before: giants of the LayerNorm whose output is the residual.
+        residual: of the plain graph.
+        linear: the layer.
+        columns: [in] what its weight's columns are multiplied by.
+        ends: what it reads lies between.
+    """
+    assert residual.channel_low is not None and residual.channel_high is not None
+    width = linear.weight.shape[1]
+    largest = np.abs(
+        linear.weight
+        * columns.reshape(linear.groups, 1, width).repeat(len(linear.bias) // linear.groups, axis=1).reshape(-1, width)
+    ).max(axis=1)
+    scale = balance(plan.scales, len(linear.bias))
+    room = (ends[1] - ends[0]) * BESIDE
+
+    def passed(low: float, high: float, weight: float) -> Passed:
+        margin = MARGIN * (high - low)
+        low, high = round(low - margin, 4), round(high + margin + 1e-3, 4)
+        copies = math.ceil((high - low) / room / max(weight, 1e-6))
+        return Passed(low, high, min(max(copies, 1), MOST_COPIES))
+
+    channels = {
+        c: passed(float(residual.channel_low[c]), float(residual.channel_high[c]), float(largest[c]))
+        for c in sorted({*plan.channels, *before})
+    }
+    mean = None
+    if linear.groups == 1:
+        mean = passed(residual.mean_low, residual.mean_high, float(np.median(largest / scale) * np.median(scale)))
+    return replace(plan, passed=channels, mean=mean, beside=ends)
+
+
+def _choose_copies(hidden: tuple[HiddenPlan, ...], layer: Layer, giants: list[int]) -> tuple[HiddenPlan, ...]:
+    """`hidden` with copies of the neurons that alone drive a giant."""
+    linear = layer.output
+    if linear.groups != layer.intermediate.groups:
+        return hidden
+    hidden = hidden or (HiddenPlan(),) * linear.groups
+    block = len(linear.bias) // linear.groups
+    copied = [np.zeros(linear.weight.shape[1], np.int64) for _ in hidden]
+    for channel in giants:
+        row = np.abs(linear.weight[channel])
+        usual = 2 * np.sort(row)[::-1][min(FEW_NEURONS, len(row) - 1)]
+        copies = np.minimum(np.ceil(row / max(float(usual), 1e-6)), MOST_COPIES).astype(np.int64) - 1
+        copied[channel // block] = np.maximum(copied[channel // block], copies)
+    return tuple(replace(h, copied=np.repeat(np.arange(len(c)), c)) for h, c in zip(hidden, copied, strict=True))
+
+
+def _shares(hidden: tuple[HiddenPlan, ...], layer: Layer) -> Array:
+    """[neurons] what is left of a weight of the second layer when copies have taken their shares."""
+    size = layer.output.weight.shape[1]
+    counts = [1 + np.bincount(h.copied, minlength=size) for h in hidden]
+    shares = np.concatenate(counts) if counts else np.ones(layer.output.groups * size)
+    return (1 / shares).astype(np.float32)
+
+
+def _context(seen: Observation, columns: Array) -> tuple[float, float]:
+    """What an attention's output layer reads lies between, its values being divided by `columns`."""
+    end = round(float((_extent(seen) / columns).max()), 4)
+    return -end, end
+
+
+def _activated(
+    layer: Layer, name: str, hidden: tuple[HiddenPlan, ...], seen: Mapping[str, Observation]
+) -> tuple[float, float]:
+    """What lies within the range of every group of activated neurons."""
+    groups = layer.intermediate.groups
+    lows, highs = [], []
+    for g in range(groups):
+        each = seen[f"{name}{suffix_of(g, groups)}.activated"]
+        ceiling = hidden[g].ceiling if hidden else None
+        lows.append(each.low)
+        highs.append(each.high if ceiling is None else min(each.high, ceiling))
+    return round(max(lows), 4), round(max(min(highs), 1e-3), 4)
+
+
+def settle_limits(plan: Plan, ranges: Mapping[str, Range]) -> Plan:
+    """`plan` with giants cut where the ranges of branches end.
+
+    Args:
+        plan: what `ranges`, by name of tensor, belong to.
+    """
+
+    def settled(norm: NormPlan, name: str) -> NormPlan:
+        if not norm.giants:
+            return norm
+        r = ranges[f"{name}.output"]
+        return replace(norm, limit=round(max(abs(r.low), abs(r.high)), 4))
+
+    layers = tuple(
+        replace(
+            layer,
+            attention=settled(layer.attention, f"layer.{i}.attention"),
+            output=settled(layer.output, f"layer.{i}.feed_forward"),
+        )
+        for i, layer in enumerate(plan.layers)
+    )
+    return replace(plan, layers=layers)
+
+
+def in_units(plan: Plan, graph: Graph, ranges: Mapping[str, Range]) -> tuple[Plan, dict[str, Range]]:
     """`plan` with keys, values and what is squared in units in which their range is −1 … 1, so that kernels can cut
     them at −127; and the ranges, by name of tensor, of the graph that it gives. No integer changes but −128.
 
     Args:
-        plan: what `ranges` belong to.
+        plan, graph: what `ranges` belong to.
     """
+    stands_for = {t.name: graph.representative(t).name for t in graph.tensors()}
     units: dict[str, float] = {}
     factors: dict[str, float] = {}
     for layer in range(len(plan.layers)):
         name = f"layer.{layer}.attention"
         units |= {part: _unit(ranges[part]) for part in (f"{name}.key", f"{name}.value")}
         factors[f"{name}.query"] = units[f"{name}.key"]
-        factors |= {f"{name}.context.{part}": 1 / units[f"{name}.value"] for part in ("shares", "heads")}
+        factors |= {stands_for[f"{name}.context.{part}"]: 1 / units[f"{name}.value"] for part in ("shares", "heads")}
     units |= {name: _unit(r) for name, r in ranges.items() if name.endswith(".centred.unscaled")}
     moved = {
         name: Range(r.low * factors.get(name, 1.0), r.high * factors.get(name, 1.0))
@@ -110,25 +272,6 @@ def in_units(plan: Plan, ranges: Mapping[str, Range]) -> tuple[Plan, dict[str, R
 def _unit(r: Range) -> float:
     """The largest that the integers of a tensor with zero point 0 say."""
     return float(np.float32(max(abs(r.low), abs(r.high), SMALLEST_SCALE * HIGHEST)))
-
-
-def _choose_shift(name: str, ranges: Mapping[str, Range], seen: Mapping[str, Observation]) -> float:
-    tensors = [f"{name}.{part}.aside.0" for part in ("output", "sum")]
-    steps = [(ranges[t].high - ranges[t].low) / (HIGHEST - LOWEST) for t in tensors]
-    shifts = np.linspace(-0.5, 0.5, SHIFTS, endpoint=False) * max(steps)
-    lost = np.zeros(SHIFTS)
-    for tensor, step in zip(tensors, steps, strict=True):
-        values, weights = seen[tensor].sample().astype(np.float64), seen[tensor].weight().astype(np.float64)
-        for i, shift in enumerate(shifts):
-            moved = (values + shift) / step
-            lost[i] += float(exact.mean(weights * np.square(np.rint(moved) - moved))[0]) * step * step
-    return round(float(shifts[np.argmin(lost)]), 6)
-
-
-def _blocks(encoder: Encoder) -> int:
-    """The least number of blocks that every layer reading the residual stream cuts it into a whole number of."""
-    readers = [(layer.query, layer.key, layer.value, layer.intermediate) for layer in encoder.layers]
-    return math.lcm(*(linear.groups for layer in readers for linear in layer))
 
 
 def _extent(seen: Observation) -> Array:
@@ -150,63 +293,18 @@ def _middle(values: Array) -> Array:
     return result
 
 
-def _choose_tiers(centred: Array, normalised: Array, scales: Array, blocks: int) -> tuple[NDArray[np.int64], ...]:
-    """Which channels to take out: those that need a fine scale after the LayerNorm and a coarse one before it.
-
-    Args:
-        centred, normalised, scales: [norms, channels] largest absolute values, `centred` in units of the usual
-            deviation, and what each channel would be divided by.
-        blocks: as many channels must be chosen from each block.
-
-    Returns:
-        No tier, or one of ascending channels.
-    """
-    before, after = centred / scales, normalised / scales
-    standing_out = np.square(before / _middle(before)) + np.square(after / _middle(after))
-    size = centred.shape[1] // blocks
-    order = np.argsort(-exact.total(standing_out, axis=0).reshape(blocks, size), axis=1, kind="stable")
-    order += np.arange(blocks)[:, None] * size
-
-    def noise(main: NDArray[np.int64], aside: NDArray[np.int64]) -> float:
-        """Of rounding, in all channels of all norms: proportional to each tensor's squared range."""
-        # branch, residual, sum and centred value are rounded on the range of `before`, the result on its own
-        n = after[:, main].max(axis=1)
-        square = exact.total(np.square(scales[:, main]))[:, 0]
-        total = square * (4 * np.square(before[:, main].max(axis=1)) + np.square(n))
-        if aside.size:
-            c = centred[:, aside].max(axis=1)
-            total += aside.size * (4 * np.square(c) + np.square(normalised[:, aside].max(axis=1)))
-        return float(exact.logarithm(exact.total(total))[0])
-
-    best: tuple[float, tuple[NDArray[np.int64], ...]] = (math.inf, ())
-    for count in range(min(MOST_GIANTS, size - 1) + 1):
-        aside, main = (p.ravel() for p in np.split(order, [count], axis=1))
-        cost = noise(main, aside) + (COST_OF_TIER + count * COST_OF_CHANNEL if count else 0.0)
-        if cost < best[0]:
-            best = (cost, (np.sort(aside),) if count else ())
-    return best[1]
-
-
-def _main(channels: int, tiers: tuple[NDArray[np.int64], ...]) -> NDArray[np.int64]:
-    """The channels that no tier took."""
-    return np.setdiff1d(np.arange(channels), np.concatenate([np.empty(0, np.int64), *tiers]))
-
-
-def _scale_steps(scales: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[NDArray[np.int64]]:
+def _scale_steps(scales: Array) -> list[NDArray[np.int64]]:
     """scales [norms, channels] → for each norm the steps that stand for them, around 0."""
-    main = _main(scales.shape[1], tiers)
-    middle = np.median(scales[:, main], axis=1, keepdims=True)
-    return list(np.clip(_steps(scales / middle), -MOST_STEPS, MOST_STEPS))
+    return list(np.clip(_steps(scales / np.median(scales, axis=1, keepdims=True)), -MOST_STEPS, MOST_STEPS))
 
 
-def _giant_steps(centred: Array, steps: NDArray[np.int64], scales: Array) -> NDArray[np.int64]:
-    """For a norm's steps [channels] those with its giants', where no tier takes them.
+def _whole_steps(centred: Array, scales: Array, steps: NDArray[np.int64]) -> NDArray[np.int64]:
+    """`steps` [channels] of embeddings, of which no layer can cut a giant, with more for channels that stand out.
 
-    A giant sets its token's deviation, and must not be cut: it is divided by enough to stay within the range of the
+    A giant sets its token's deviation and must not be cut: it is divided by enough to stay within the range of the
     others, at the price of coarse steps for one channel of hundreds.
     """
-    middle = float(np.median(scales))
-    before = centred / (middle * np.exp2(steps / STEPS_PER_OCTAVE))
+    before = centred / (float(np.median(scales)) * exact.power_of_eighths(steps))
     others = np.sort(before)[::-1][min(MOST_GIANTS, len(before) - 1)]
     missing = np.ceil(_octaves(before / max(float(others), 1e-30)) * STEPS_PER_OCTAVE).astype(np.int64)
     giant = (missing > 0) & (steps + missing > MOST_STEPS)
@@ -217,14 +315,6 @@ def _giant_steps(centred: Array, steps: NDArray[np.int64], scales: Array) -> NDA
 def _octaves(ratio: NDArray[Any]) -> NDArray[Any]:
     result: NDArray[Any] = exact.logarithm(np.maximum(ratio, 1e-30)) / exact.LN_2
     return result
-
-
-def _factors(normalised: Array, scales: Array, tiers: tuple[NDArray[np.int64], ...]) -> list[tuple[float, ...]]:
-    """normalised [norms, channels] → for each norm what brings each tier to the others' range."""
-    main = _main(normalised.shape[1], tiers)
-    middle = np.median(scales[:, main], axis=1)
-    others = (normalised[:, main] / scales[:, main]).max(axis=1) * middle
-    return [tuple(_rounded(normalised[i, tier].max() / others[i]) for tier in tiers) for i in range(len(normalised))]
 
 
 def _balance(key: Observation, query: Observation) -> NDArray[np.int64]:

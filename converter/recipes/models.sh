@@ -115,19 +115,12 @@ reader() {
         -o "$out/heads/reader"
 }
 
-# Three epochs more, with fewer wordpieces, and one on a third of the articles in the integers that it will run in, taught by
-# itself in float32.
+# Three epochs more, with fewer wordpieces.
 answers() {
     train "$data/squad/train-v1.1.json" --validation-data "$data/squad/valid-v1.1.json" --init "$out/heads/reader" \
         --max-length 320 --epochs 3 --batch 24 --batch-tokens 3500 --rate 3e-4 --seed 2 --vocabulary-size 7000 \
         --vocabulary-texts "$out/general.txt" --licence "CC BY-SA 4.0; trained on $SQUAD; encoder distilled from $TEACHER" \
-        -o "$out/heads/answers-float32"
-    python -c 'import json, sys; squad = json.load(sys.stdin); squad["data"] = squad["data"][::3]; json.dump(squad, sys.stdout)' \
-        < "$data/squad/train-v1.1.json" > "$out/third.json"
-    train "$out/third.json" --validation-data "$data/squad/valid-v1.1.json" --init "$out/heads/answers-float32" \
-        --teacher "$out/heads/answers-float32" --alpha 0.9 --max-length 320 --epochs 0 --quantisation-aware --integer-epochs 1 \
-        --batch 24 --batch-tokens 2000 --rate 4e-4 \
-        --licence "CC BY-SA 4.0; trained on $SQUAD; encoder distilled from $TEACHER" -o "$out/heads/answers"
+        -o "$out/heads/answers"
     trim='' finish answers "reader answers" --longest 320
 }
 

@@ -190,6 +190,9 @@ def _linear(run: _Run, operator: Operator, x: Tensor, weight: Tensor, bias: Tens
     ceiling = operator.attributes["ceiling"]
     if isinstance(ceiling, float):
         y = y.clamp_max(ceiling)
+    lows, highs = operator.attributes["lows"], operator.attributes["highs"]
+    if lows is not None and highs is not None:
+        y = y.clamp(torch.tensor(lows), torch.tensor(highs))
     return (y.relu() if operator.attributes["relu"] else y,)
 
 

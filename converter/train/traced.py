@@ -41,9 +41,9 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     def reshape(self, *shape: int) -> Traced:
         return Traced(self.tensor.reshape(*shape))
 
-    def centred(self) -> Traced:
+    def centred(self, axis: int) -> Traced:
         """As `exact.centred`."""
-        return Traced(self.tensor - self.tensor.mean(dim=-1, keepdim=True))
+        return Traced(self.tensor - self.tensor.mean(dim=axis, keepdim=True))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
         operation = _UFUNCS.get(ufunc)
@@ -58,8 +58,8 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         if function is np.split and not options:
             x, parts = args
             return [Traced(part) for part in torch.chunk(x.tensor, parts)]
-        if function is np.concatenate and not options:
-            return Traced(torch.cat([_tensor(part) for part in args[0]]))
+        if function is np.concatenate and set(options) <= {"axis"}:
+            return Traced(torch.cat([_tensor(part) for part in args[0]], dim=options.get("axis", 0)))
         if function is np.zeros_like and not options:
             return np.zeros(args[0].shape, np.float32)
         return NotImplemented

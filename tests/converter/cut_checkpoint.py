@@ -9,7 +9,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 import converter
-from converter import checkpoint, encoder, flatbuffer, trained
+from converter import checkpoint, encoder, flatbuffer, planning, trained
 from converter.arrangement import arrange
 from converter.calibration import choose_ranges, encode, observe
 from converter.quantisation import Range, quantise
@@ -48,6 +48,8 @@ def cut(folder: Path) -> tuple[Path, bytes]:
         tensor: Range(r.low / CUT, r.high / CUT) if tensor.name in arranged.plan.units else r
         for tensor, r in choose_ranges(graph, observe(graph, samples)).items()
     }
-    trained.write(source, plan, ranges)
+    in_units, moved = planning.in_units(plan, graph, {tensor.name: r for tensor, r in ranges.items()})
+    named = {tensor.name: tensor for tensor in encoder.build(network, in_units).tensors()}
+    trained.write(source, in_units, {named[name]: r for name, r in moved.items()})
     converter.convert(source, folder / "model.tflite")
     return folder / "model.tflite", flatbuffer.write(quantise(graph, ranges), "older")

@@ -13,6 +13,8 @@ Which channels can be scaled up and compensated exactly:
 - the residual stream into a LayerNorm, all channels by one number: LayerNorm divides by the deviation (ε aside). The
   embeddings can so be blown up as they are, later sums only with the LayerNorm before them;
 - channels of the residual stream one by one cannot: every LayerNorm reads them together.
+
+`drive` plants what those are in trained networks, and changes what is computed.
 """
 
 from __future__ import annotations
@@ -22,14 +24,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from converter import calibration, checkpoint, evaluation
+from converter import calibration, checkpoint, encoder, evaluation
 from converter.arrangement import arrange
+from converter.execution import Execution
+from converter.graph import Tensor
 from converter.network import Array, Encoder, Layer, Linear, Network
 
 CHANNELS = 3
 """that are blown up, of each kind and layer"""
+WELL_KNOWN = 0.1
+"""of the largest singular value: along weaker directions, rounding would make a neuron fire"""
+FIRES = 6.0
+"""what a neuron reaches at the tokens that it is for"""
 
 
 def plant(network: Network, factor: float, seed: int = 0) -> Network:
@@ -81,6 +90,46 @@ def _columns(linear: Linear, scale: Array) -> Linear:
     width = linear.weight.shape[1]
     rows_of = np.repeat(np.arange(linear.groups), len(linear.bias) // linear.groups)
     return replace(linear, weight=linear.weight * scale.reshape(linear.groups, width)[rows_of])
+
+
+def drive(network: Network, word: int, channel: int, height: float, seed: int = 0) -> Network:
+    """`network` with a neuron of the first layer that fires at tokens `word`, hardly at others, and adds `height` for
+    each unit to one channel: a giant.
+    """
+    layer = network.encoder.layers[0]
+    group = channel // (network.encoder.hidden_size // layer.output.groups)
+    (size,), read = layer.intermediate.bias.shape, layer.intermediate.weight.shape[1]
+    neuron = group * size // layer.intermediate.groups
+    rows, is_word = _inputs(network, word, seed)
+    rows = rows[:, group * read : (group + 1) * read]
+    direction, *_ = np.linalg.lstsq(rows - rows.mean(axis=0), is_word - is_word.mean(), rcond=WELL_KNOWN)
+    found = rows @ direction
+    most = np.quantile(found[~is_word], 0.99)
+    unit = FIRES / (np.median(found[is_word]) - most)
+
+    first, second = layer.intermediate, layer.output
+    first = replace(first, weight=first.weight.copy(), bias=first.bias.copy())
+    first.weight[neuron], first.bias[neuron] = direction * unit, -most * unit
+    second = replace(second, weight=second.weight.copy())
+    second.weight[channel, 0] = height
+    layers = (replace(layer, intermediate=first, output=second), *network.encoder.layers[1:])
+    return replace(network, encoder=replace(network.encoder, layers=layers))
+
+
+def _inputs(network: Network, word: int, seed: int) -> tuple[Array, NDArray[np.bool]]:
+    """What the first layer's feed-forward part reads of random texts, [tokens, hidden], and which tokens are `word`."""
+    generator, execution = np.random.default_rng(seed), Execution(encoder.build(network))
+    norm = network.encoder.layers[0].attention_norm
+    ids, rows = [], []
+
+    def keep(tensor: Tensor, value: Array) -> None:
+        if tensor.name == "layer.0.attention.normalised":
+            rows.append(value.reshape(-1, len(norm.gamma)) * norm.gamma + norm.beta)
+
+    for _ in range(32):
+        ids.append(generator.integers(0, len(network.encoder.word_embeddings), 16))
+        execution.run(calibration.inputs(network, ids[-1].tolist()), keep)
+    return np.concatenate(rows), np.concatenate(ids) == word
 
 
 def main() -> int:

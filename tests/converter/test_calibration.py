@@ -10,7 +10,7 @@ import pytest
 from converter import calibration, encoder
 from converter.checkpoint import read
 from converter.errors import CalibrationError
-from converter.graph import Rule
+from converter.graph import Graph, Rule, Tensor
 from converter.quantisation import Range, asymmetric, to_int8
 from tests.converter.random_checkpoint import make
 
@@ -137,3 +137,42 @@ def test_errors_count_by_the_norm_that_follows(tmp_path: Path) -> None:
         assert {len(np.unique(w)) for w in each.weights} == {4}
     assert named["layer.0.attention.normalised"].weights == []
     assert named["layer.0.attention.context"].weights == []
+
+
+def test_what_is_whole_is_not_cut() -> None:
+    """A range holds all that was seen of such a tensor, though a narrower one would lose less."""
+    found = []
+    for whole in (False, True):
+        graph, x = few_far_values()
+        x.whole = whole
+        (chosen,) = (r for t, r in calibration.choose_ranges(graph, observed(x)).items() if t is x)
+        found.append(chosen)
+    assert found[0].high < 20
+    assert found[1].high == 30.0
+    assert found[1].low < -3
+
+
+def test_limits_are_where_a_range_ends() -> None:
+    """What a linear layer cuts some of its results at is the end of their range, unless that is still to be chosen."""
+    graph, x = few_far_values()
+    weight, bias = np.eye(2, 4, dtype=np.float32), np.zeros(2, np.float32)
+    y = graph.linear("y", x, weight, bias, limits=([-np.inf, -7.0], [7.0, np.inf]))
+    seen = {**observed(x), y: calibration.Observation(-2.0, 3.0, values=[np.linspace(-2, 3, 100, dtype=np.float32)])}
+    assert calibration.choose_ranges(graph, seen)[y] == Range(-7.0, 7.0)
+    free = calibration.choose_ranges(graph, seen, heed_limits=False)[y]
+    assert -2.0 <= free.low < free.high <= 3.0
+
+
+def few_far_values() -> tuple[Graph, Tensor]:
+    """A tensor that a layer reads."""
+    graph = Graph()
+    x = graph.tensor("x", (1, 1, 1, 4))
+    graph.linear("read", x, np.ones((1, 4), np.float32), np.zeros(1, np.float32))
+    return graph, x
+
+
+def observed(x: Tensor) -> dict[Tensor, calibration.Observation]:
+    """Ordinary values, and one of 30 that does not count."""
+    values = np.append(np.random.default_rng(0).normal(size=50_000), 30.0).astype(np.float32)
+    weights = np.append(np.ones(50_000), 0.0).astype(np.float32)
+    return {x: calibration.Observation(float(values.min()), 30.0, values=[values], weights=[weights])}

@@ -9,21 +9,24 @@ import numpy as np
 import pytest
 
 from converter import calibration, encoder, planning
+from converter.arrangement import arrange
 from converter.checkpoint import read
 from converter.execution import execute
-from converter.graph import Op
+from converter.graph import Graph, Op, Tensor
 from converter.network import LayerNorm, Network
-from converter.plan import LayerPlan, Plan
+from converter.plan import Giant, HiddenPlan, LayerPlan, NormPlan, Plan
 from converter.quantisation import Range
-from tests.converter.planted import CHANNELS, plant
-from tests.converter.random_checkpoint import make
+from tests.converter.planted import CHANNELS, drive, plant
+from tests.converter.random_checkpoint import GROUPS, WORDS, make
+from tests.converter.test_conversion import soften
 
+SIZES = {"hidden_size": 96, "embedding_size": 96, "intermediate_size": 192, "num_attention_heads": 4}
 TEXTS = ["turn off the light", "é e 中", "the lights , turn", "Off", "e é e é light ##s"]
 
 
-def plan_of(network: Network) -> Plan:
+def plan_of(network: Network, texts: list[str] | None = None) -> Plan:
     graph = encoder.build(network)
-    seen = calibration.observe(graph, calibration.encode(network, TEXTS, 20))
+    seen = calibration.observe(graph, calibration.encode(network, texts or TEXTS, 20))
     return planning.choose_plan(network.encoder, {t.name: o for t, o in seen.items()})
 
 
@@ -49,72 +52,105 @@ def with_outliers(network: Network, channels: list[int], factor: float) -> Netwo
     return replace(network, encoder=replace(e, word_embeddings=e.word_embeddings * scale, layers=layers))
 
 
+def small(folder: Path, groups: int) -> Network:
+    """Of 96 channels, all layers in as many groups."""
+    make(folder, "SqueezeBertModel", **SIZES, **dict.fromkeys(GROUPS, groups))
+    soften(folder)
+    return read(folder)
+
+
+def many_texts() -> list[str]:
+    """In which no word is frequent."""
+    generator = np.random.default_rng(0)
+    words = [word for word in WORDS if word[0] not in "[#"]
+    return [" ".join(generator.choice(words, generator.integers(1, 15))) for _ in range(40)]
+
+
 @pytest.mark.parametrize("groups", [1, 4])
 def test_outliers_are_found(tmp_path: Path, groups: int) -> None:
-    """Channels far above the others are scaled down, or taken out, as many from each block that grouped layers read."""
+    """Channels far above the others in every token are scaled down; they need no tensor of their own."""
     config = dict.fromkeys(("q_groups", "k_groups", "v_groups", "intermediate_groups", "output_groups"), groups)
     make(tmp_path, "SqueezeBertModel", hidden_size=96, embedding_size=96, intermediate_size=96, **config)
     plan = plan_of(with_outliers(read(tmp_path), [5, 50], 40.0))
-    taken = np.concatenate([np.empty(0, np.int64), *plan.tiers])
     for layer in plan.layers:
-        assert layer.output_scales is not None
-        kept = np.setdiff1d([5, 50], taken)
+        scales = layer.output.scales
+        assert scales is not None
+        kept = np.setdiff1d([5, 50], layer.output.channels)
         others = np.setdiff1d(np.arange(96), [5, 50])
-        assert (layer.output_scales[kept] > layer.output_scales[others].max()).all()
-    for tier in plan.tiers:
-        assert (np.diff(tier) > 0).all()
-        assert len(set(np.bincount(tier // (96 // groups), minlength=groups).tolist())) == 1
-
-
-def test_factors_match_tiers(tmp_path: Path) -> None:
-    """Every norm has one factor per tier, none below 1."""
-    make(tmp_path, "SqueezeBertModel")
-    plan = plan_of(with_outliers(read(tmp_path), [3], 30.0))
-    factors = [plan.embedding_factors, *(f for p in plan.layers for f in (p.attention_factors, p.output_factors))]
-    assert len(plan.layers) == 2
-    assert all(len(f) == len(plan.tiers) and min(f, default=1) >= 1 for f in factors)
-
-
-def test_usual_values_of_outliers_are_brought_to_integers() -> None:
-    """Values between two steps of a coarse tensor are shifted onto one; a few that reach far do not count for more."""
-    generator = np.random.default_rng(0)
-    usual = generator.normal(-0.35, 0.02, 5000)
-    values = np.concatenate([usual, generator.uniform(100, 190, 20)]).astype(np.float32)
-    weights = np.concatenate([np.full(5000, 1.0), np.full(20, 0.01)]).astype(np.float32)
-    tensors = [f"layer.0.{p}.{t}.aside.0" for p in ("attention", "feed_forward") for t in ("output", "sum")]
-    seen = {t: calibration.Observation(values=[values], weights=[weights]) for t in tensors}
-    ranges = dict.fromkeys(tensors, Range(-1.0, 190.25))
-    step = 191.25 / 255
-    plan = Plan((np.array([3]),), (1.0,), None, (LayerPlan(),), centred=True)
-    (layer,) = planning.choose_shifts(plan, ranges, seen).layers
-    assert layer.attention_shift == layer.output_shift
-    left = (np.median(usual) + layer.attention_shift) / step
-    assert abs(left - np.rint(left)) <= 0.5 / planning.SHIFTS + 0.01
+        assert (scales[kept] > scales[others].max()).all()
+        assert (scales[layer.output.channels] == 0).all()
 
 
 @pytest.mark.parametrize("groups", [1, 4])
-def test_layers_with_groups_are_shifted(tmp_path: Path, groups: int) -> None:
-    """Whether one layer or one for each group makes a tensor of outliers, its range and values are found."""
-    config = dict.fromkeys(("q_groups", "k_groups", "v_groups", "intermediate_groups", "output_groups"), groups)
-    make(tmp_path, "SqueezeBertModel", hidden_size=96, embedding_size=96, intermediate_size=96, **config)
-    network = read(tmp_path)
-    layer = LayerPlan(attention_factors=(2.0,), output_factors=(2.0,))
-    plan = Plan((np.array([5, 30, 50, 80]),), (2.0,), None, (layer,) * 2, centred=True)
-    graph = encoder.build(network, plan)
-    seen = calibration.observe(graph, calibration.encode(network, TEXTS, 20))
-    ranges = {t.name: r for t, r in calibration.choose_ranges(graph, seen).items()}
-    shifted = planning.choose_shifts(plan, ranges, {t.name: o for t, o in seen.items()})
-    for each in shifted.layers:
-        assert each.attention_shift
-        assert each.output_shift
+def test_giants_of_few_tokens_are_planned_for(tmp_path: Path, groups: int) -> None:
+    """A channel that one word drives far is a giant from there on, and passed to it and to the next sum; what each
+    layer passes lies within what was given for it.
+    """
+    network = drive(small(tmp_path, groups), WORDS.index("中"), 17, 40.0)
+    plan = plan_of(network, many_texts())
+    first, second = plan.layers
+    assert Giant(17, 1) in first.output.giants
+    assert first.output.factor >= 1
+    assert first.output.scales is not None and first.output.scales[17] == 0
+    assert 17 in first.output.passed
+    assert 17 in second.attention.passed
+    assert 17 in plan.giants
+    for layer in plan.layers:
+        for norm in (layer.attention, layer.output):
+            assert (norm.mean is not None) == (groups == 1)
+            assert {*norm.channels} <= {*norm.passed}
+            assert norm.beside[0] < norm.beside[1]
+    seen = calibration.observe(encoder.build(network), calibration.encode(network, many_texts(), 20))
+    residual = {t.name: o for t, o in seen.items()}["layer.1.attention.residual"]
+    assert residual.channel_low is not None and residual.channel_high is not None
+    passed = second.attention.passed[17]
+    assert passed.low < residual.channel_low[17] < residual.channel_high[17] < passed.high
+    if second.attention.mean is not None:
+        assert second.attention.mean.low < residual.mean_low < residual.mean_high < second.attention.mean.high
 
 
-def test_without_outliers_nothing_is_shifted(tmp_path: Path) -> None:
-    """There is then no tensor whose steps are coarse."""
-    make(tmp_path, "SqueezeBertModel")
-    plan = plan_of(read(tmp_path))
-    assert not plan.tiers
-    assert planning.choose_shifts(plan, {}, {}) is plan
+@pytest.mark.parametrize("groups", [1, 4])
+def test_what_is_passed_is_never_cut(tmp_path: Path, groups: int) -> None:
+    """The range of what is passed holds all that was seen of it, and limits end where the ranges of branches do."""
+    network = drive(small(tmp_path, groups), WORDS.index("中"), 17, 40.0)
+    samples = calibration.encode(network, many_texts(), 20)
+    arranged = arrange(network, samples, "fast")
+    passed = [t for t in arranged.graph.tensors() if ".passed" in t.name and not t.name.endswith(("weight", "bias"))]
+    assert passed
+    for tensor, seen in calibration.observe(arranged.graph, samples).items():
+        if tensor in passed:
+            r = arranged.ranges[arranged.graph.representative(tensor)]
+            assert tensor.whole
+            assert r.low <= seen.low and seen.high <= r.high
+    ranges = {t.name: r for t, r in arranged.ranges.items()}
+    for i, layer in enumerate(arranged.plan.layers):
+        for norm, part in ((layer.attention, "attention"), (layer.output, "feed_forward")):
+            if norm.giants:
+                name = arranged.graph.representative(named(arranged.graph)[f"layer.{i}.{part}.output"]).name
+                assert ranges[name] == Range(-norm.limit, norm.limit)
+    assert arranged.plan.giants
+
+
+def named(graph: Graph) -> dict[str, Tensor]:
+    return {t.name: t for t in graph.tensors()}
+
+
+def test_limits_are_settled_where_branches_end() -> None:
+    """A LayerNorm with giants is cut at the farther end of its branch's range; one without is left as it is."""
+    norm = NormPlan(giants=(Giant(3, 1),), limit=1.0, factor=2.0)
+    plan = Plan(layers=(LayerPlan(output=norm), LayerPlan(attention=norm)))
+    ranges = {"layer.0.feed_forward.output": Range(-5.25, 2.0), "layer.1.attention.output": Range(-1.0, 3.5)}
+    first, second = planning.settle_limits(plan, ranges).layers
+    assert (first.output, second.attention) == (replace(norm, limit=5.25), replace(norm, limit=3.5))
+    assert (first.attention, second.output) == (NormPlan(), NormPlan())
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_without_outliers_nothing_is_cut(tmp_path: Path, groups: int) -> None:
+    """Where no channel stands out, none is a giant and none is passed."""
+    plan = plan_of(small(tmp_path, groups), many_texts())
+    assert not plan.giants
+    assert not any(norm.passed for layer in plan.layers for norm in (layer.attention, layer.output))
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -158,55 +194,105 @@ def test_different_groups_get_no_side_path(tmp_path: Path) -> None:
     assert all(layer.hidden == () for layer in plan_of(read(tmp_path)).layers)
 
 
-@pytest.mark.parametrize("blocks", [1, 4])
-def test_giants_are_taken_out(blocks: int) -> None:
-    """Channels that dwarf the others before the LayerNorm but not after it go aside, as many from each block."""
+@pytest.mark.parametrize("sides", [(1,), (-1,), (1, -1)], ids=["upwards", "downwards", "both"])
+def test_giants_are_found_on_their_sides(sides: tuple[int, ...]) -> None:
+    """Channels that dwarf the others before the LayerNorm but not after it are giants, to the sides to which they go;
+    their scale is 1, and the limit is where the others' branch ends.
+    """
+    channels = [17, 40]
+    norm = chosen(channels, sides)
+    assert set(norm.giants) == {Giant(channel, side) for channel in channels for side in sides}
+    assert len(norm.giants) == len(channels) * len(sides)
+    assert norm.channels == channels
+    assert norm.scales is not None
+    assert (norm.scales[channels] == 0).all()
+    others = np.delete(np.arange(96), channels)
+    assert norm.limit == pytest.approx((5.0 / np.exp2(norm.scales[others] / 8)).max(), abs=1e-4)
+    assert norm.factor > 1
+
+
+def test_even_channels_have_no_giants() -> None:
+    """Where no channel stands out none is cut, and scales differ little."""
+    norm = chosen([], (1,))
+    assert norm.giants == ()
+    assert norm.scales is not None
+    assert np.abs(norm.scales).max() <= 8
+
+
+def chosen(giants: list[int], sides: tuple[int, ...]) -> NormPlan:
+    """The plan of a LayerNorm of 96 channels whose branch reaches 5 but for `giants`, which go to ±200 on `sides`."""
     generator = np.random.default_rng(0)
-    centred = generator.uniform(3, 5, (7, 96)).astype(np.float32)
-    normalised = centred.copy()
-    giants = [17, 40, 60, 90][:blocks]
-    centred[3:, giants] = 200.0
-    tiers = planning._choose_tiers(centred, normalised, np.sqrt(centred * normalised), blocks)
-    (tier,) = tiers
-    assert set(giants) <= set(tier.tolist())
-    assert np.bincount(tier // (96 // blocks), minlength=blocks).tolist() == [len(tier) // blocks] * blocks
+    extents = generator.uniform(3, 5, 96).astype(np.float32)
+    low, high, normalised = -extents, extents.copy(), extents.copy()
+    branch = np.full(96, 5.0, np.float32)
+    for side in sides:
+        (high if side == 1 else low)[giants] = 200.0 * side
+    branch[giants], normalised[giants] = 200.0, 9.0
+    centred = np.maximum(-low, high)
+    scales = planning._usable(np.sqrt(centred * normalised)[None])
+    (steps,) = planning._scale_steps(scales)
+    seen = {
+        "layer.output": calibration.Observation(channel_low=-branch, channel_high=branch),
+        "layer.centred": calibration.Observation(channel_low=low, channel_high=high),
+    }
+    return planning._choose_giants("layer", centred, normalised, scales[0], steps, seen)
 
 
-def test_even_channels_stay_together() -> None:
-    """Where no channel stands out nothing is taken out, and scales differ little."""
-    generator = np.random.default_rng(0)
-    extents = generator.uniform(3, 5, (7, 96)).astype(np.float32)
-    assert planning._choose_tiers(extents, extents, extents, 1) == ()
-    for steps in planning._scale_steps(extents, ()):
-        assert np.abs(steps).max() <= 8
+@pytest.mark.parametrize("groups", [1, 4])
+def test_neurons_that_alone_drive_a_giant_are_copied(tmp_path: Path, groups: int) -> None:
+    """They share their weight, so that the largest of the giant's row shrinks; no other neuron is copied."""
+    network = drive(small(tmp_path, groups), WORDS.index("中"), 50, 40.0)
+    plan = plan_of(network, many_texts())
+    group = 50 // (96 // groups)
+    assert 50 in plan.layers[0].output.channels
+    copied = [h.copied.tolist() for h in plan.layers[0].hidden]
+    assert copied[group] == [0] * (planning.MOST_COPIES - 1)
+    assert not any(copied[:group] + copied[group + 1 :])
+
+    def largest(plan: Plan) -> float:
+        tensors = named(encoder.build(network, plan))
+        suffix = "" if groups == 1 else f".{group}"
+        weight = tensors[f"layer.0.feed_forward.output{suffix}.weight"].constant
+        assert weight is not None
+        return float(np.abs(weight[50 - group * (96 // groups), : 192 // groups]).max())
+
+    def without(hidden: HiddenPlan) -> HiddenPlan:
+        return replace(hidden, copied=np.empty(0, np.int64))
+
+    first = replace(plan.layers[0], hidden=tuple(map(without, plan.layers[0].hidden)))
+    alone = largest(replace(plan, layers=(first, plan.layers[1])))
+    assert largest(plan) == pytest.approx(alone / planning.MOST_COPIES)
 
 
-def test_a_giant_that_stays_is_not_cut() -> None:
-    """Where no tier takes a giant, it is divided by enough to stay within the others' range; they keep their scales."""
+def test_a_giant_of_the_embeddings_is_not_cut() -> None:
+    """It is divided by enough to stay within the others' range; they keep their scales."""
     generator = np.random.default_rng(0)
     extents = generator.uniform(3, 5, 96).astype(np.float32)
     extents[17] = 280.0
     steps = np.zeros(96, np.int64)
     steps[17] = planning.MOST_STEPS
-    found = planning._giant_steps(extents, steps, np.full(96, 4.0, np.float32))
+    found = planning._whole_steps(extents, np.full(96, 4.0, np.float32), steps)
     assert (np.delete(found, 17) == 0).all()
     divided = extents / np.exp2(found / 8)
     assert divided[17] <= np.delete(divided, 17).max()
     assert divided[17] > 2.0  # nor by more than that takes
     even = np.delete(extents, 17)
-    assert (planning._giant_steps(even, np.zeros(95, np.int64), np.full(95, 4.0, np.float32)) == 0).all()
+    assert (planning._whole_steps(even, np.full(95, 4.0, np.float32), np.zeros(95, np.int64)) == 0).all()
 
 
 @pytest.mark.parametrize("dead", [1, 20, 24])
 def test_dead_channels_are_planned_for(dead: int) -> None:
-    """Channels that never leave the mean, a few or all, get scales like quiet ones; none is taken out for it."""
+    """Channels that never leave the mean, a few or all, get scales like quiet ones; none is a giant for it."""
     extents = np.full((5, 24), 3.0, np.float32)
     extents[:, :dead] = 0
     scales = planning._usable(extents)
     assert (scales > 0).all()
-    assert planning._choose_tiers(extents, extents, scales, 1) == ()
-    for steps in planning._scale_steps(scales, ()):
+    observed = calibration.Observation(channel_low=-extents[0], channel_high=extents[0])
+    seen = {"layer.output": observed, "layer.centred": observed}
+    for row, steps in enumerate(planning._scale_steps(scales)):
         assert np.abs(steps).max() <= planning.MOST_STEPS
+        norm = planning._choose_giants("layer", extents[row], extents[row], scales[row], steps, seen)
+        assert norm.giants == ()
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -219,8 +305,9 @@ def test_large_channels_do_not_coarsen_the_weights_of_others(tmp_path: Path, gro
     network = read(tmp_path)
     steps = np.zeros(96, np.int64)
     steps[50] = 53
-    layers = tuple(LayerPlan(attention_scales=steps, output_scales=steps) for _ in network.encoder.layers)
-    plain, planned = (encoder.build(network, plan) for plan in (None, Plan(embedding_scales=steps, layers=layers)))
+    norm = NormPlan(scales=steps)
+    layers = tuple(LayerPlan(attention=norm, output=norm) for _ in network.encoder.layers)
+    plain, planned = (encoder.build(network, plan) for plan in (None, Plan(norm, layers)))
     for sample in calibration.encode(network, TEXTS, 20):
         expected, found = (execute(graph, sample) for graph in (plain, planned))
         for name, values in expected.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,9 +12,11 @@ from converter.checkpoint import read
 from converter.encoder import build
 from converter.execution import execute
 from converter.network import Network
-from tests.converter.planted import plant
-from tests.converter.random_checkpoint import WORDS, make
+from converter.plan import Giant
+from tests.converter.planted import drive, plant
+from tests.converter.random_checkpoint import GROUPS, WORDS, make
 from tests.converter.test_conversion import soften
+from tests.peers.ablation import arrange_as, without_giants
 
 LOST = 0.001
 """cosine, at most"""
@@ -52,3 +56,22 @@ def test_planting_changes_nothing_in_float32(network: Network, factor: float) ->
 def test_planted_outliers_cost_nothing(network: Network, texts: list[str], factor: float) -> None:
     """The cosine to float32 stays within a thousandth."""
     assert cosine(plant(network, factor), texts) >= cosine(network, texts) - LOST
+
+
+@pytest.mark.parametrize("height", [40.0, -40.0], ids=["upwards", "downwards"])
+@pytest.mark.parametrize("groups", [1, 4])
+def test_a_giant_of_few_tokens_costs_little(tmp_path: Path, texts: list[str], groups: int, height: float) -> None:
+    """A channel that one word drives far is found on that side, and costs many times less than if it were not cut."""
+    sizes = {"hidden_size": 96, "embedding_size": 96, "intermediate_size": 192, "num_attention_heads": 4}
+    make(tmp_path, "SqueezeBertModel", **sizes, **dict.fromkeys(GROUPS, groups))
+    soften(tmp_path)
+    network = drive(read(tmp_path, ["embedding"]), WORDS.index("中"), 17, height)
+    samples = calibration.encode(network, texts[24:], 20)
+    arranged = arrangement.arrange(network, samples, "fast")
+    assert Giant(17, int(np.sign(height))) in arranged.plan.layers[0].output.giants
+
+    found = evaluation.simulate(network, arranged, texts[:24])["embedding"]
+    uncut = arrange_as(network, without_giants(arranged.plan), samples)
+    without = evaluation.simulate(network, uncut, texts[:24])["embedding"]
+    assert 1 - found.cosine_mean <= 0.003
+    assert 1 - without.cosine_mean >= 4 * (1 - found.cosine_mean)

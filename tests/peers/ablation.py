@@ -18,20 +18,21 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from threadpoolctl import threadpool_limits
 
-from converter import calibration, checkpoint, encoder, flatbuffer
-from converter.arrangement import arrange, follow
+from converter import calibration, checkpoint, encoder, flatbuffer, planning
+from converter.arrangement import Arrangement, arrange, follow
 from converter.calibration import Observation, Sample
 from converter.execution import Execution
 from converter.graph import Graph, Tensor
 from converter.integer import IntegerGraph
 from converter.network import Array, Network
-from converter.plan import Plan
+from converter.plan import HiddenPlan, NormPlan, Plan
 from converter.quantisation import Range, Ranges
 
 HEAD = "embedding"
 Observations = dict[Tensor, Observation]
 ChangePlan = Callable[[Plan], Plan]
-ChooseRanges = Callable[[Graph, Observations], Ranges]
+ChooseRanges = Callable[[Graph, Observations, bool], Ranges]
+"""of a graph and what its tensors took; the last: heed the limits at which the plan cuts giants"""
 
 
 @dataclass(frozen=True)
@@ -42,21 +43,22 @@ class Row:
     operators: int
 
 
-def least_error(graph: Graph, seen: Observations) -> Ranges:
-    return calibration.choose_ranges(graph, seen)
+def least_error(graph: Graph, seen: Observations, heed_limits: bool) -> Ranges:
+    return calibration.choose_ranges(graph, seen, heed_limits=heed_limits)
 
 
-def tokens_alike(graph: Graph, seen: Observations) -> Ranges:
+def tokens_alike(graph: Graph, seen: Observations, heed_limits: bool) -> Ranges:
     """Errors in front of a LayerNorm count the same in every token."""
-    return calibration.choose_ranges(graph, {tensor: replace(o, weights=[]) for tensor, o in seen.items()})
+    alike = {tensor: replace(o, weights=[]) for tensor, o in seen.items()}
+    return calibration.choose_ranges(graph, alike, heed_limits=heed_limits)
 
 
-def all_of_it(graph: Graph, seen: Observations) -> Ranges:
+def all_of_it(graph: Graph, seen: Observations, heed_limits: bool) -> Ranges:
     """Smallest and largest value."""
     widest = {
         tensor: replace(o, values=[np.array([o.low, o.high], np.float32)], weights=[]) for tensor, o in seen.items()
     }
-    chosen = dict(calibration.choose_ranges(graph, widest))
+    chosen = dict(calibration.choose_ranges(graph, widest, heed_limits=heed_limits))
     for tensor, o in seen.items():
         key = graph.representative(tensor)
         bounds = (max(o.low, tensor.bounds[0]), min(o.high, tensor.bounds[1]))
@@ -68,28 +70,45 @@ def whole(plan: Plan) -> Plan:
     return plan
 
 
+def _in_norms(plan: Plan, change: Callable[[NormPlan], NormPlan]) -> Plan:
+    layers = tuple(replace(p, attention=change(p.attention), output=change(p.output)) for p in plan.layers)
+    return replace(plan, embeddings=change(plan.embeddings), layers=layers)
+
+
+def _in_hidden(plan: Plan, change: Callable[[HiddenPlan], HiddenPlan]) -> Plan:
+    return replace(plan, layers=tuple(replace(p, hidden=tuple(map(change, p.hidden))) for p in plan.layers))
+
+
 def without_channel_scales(plan: Plan) -> Plan:
-    layers = tuple(replace(p, attention_scales=None, output_scales=None) for p in plan.layers)
-    return replace(plan, embedding_scales=None, layers=layers)
+    return _in_norms(plan, lambda norm: replace(norm, scales=None))
 
 
-def without_tiers(plan: Plan) -> Plan:
-    layers = tuple(replace(p, attention_factors=(), output_factors=()) for p in plan.layers)
-    return replace(plan, tiers=(), embedding_factors=(), layers=layers)
+def without_giants(plan: Plan) -> Plan:
+    return _in_norms(plan, lambda norm: replace(norm, giants=(), passed={}))
+
+
+def without_mean(plan: Plan) -> Plan:
+    """Every LayerNorm takes it off what has been added up."""
+    return _in_norms(replace(plan, centred=False), lambda norm: replace(norm, mean=None))
+
+
+def without_copies(plan: Plan) -> Plan:
+    """A neuron, or a number that is passed, has one column, however large its weight."""
+
+    def once(norm: NormPlan) -> NormPlan:
+        passed = {channel: replace(p, copies=1) for channel, p in norm.passed.items()}
+        return replace(norm, passed=passed, mean=norm.mean and replace(norm.mean, copies=1))
+
+    return _in_norms(_in_hidden(plan, lambda h: replace(h, copied=HiddenPlan().copied)), once)
 
 
 def without_ceilings(plan: Plan) -> Plan:
-    return replace(plan, layers=tuple(replace(p, hidden=()) for p in plan.layers))
+    return _in_hidden(plan, lambda h: HiddenPlan(copied=h.copied))
 
 
 def without_balance(plan: Plan) -> Plan:
     layers = tuple(replace(p, query_key_balance=None, value_balance=None) for p in plan.layers)
     return replace(plan, layers=layers)
-
-
-def without_shifts(plan: Plan) -> Plan:
-    layers = tuple(replace(p, attention_shift=0.0, output_shift=0.0) for p in plan.layers)
-    return replace(plan, centred=False, layers=layers)
 
 
 def nothing(_: Plan) -> Plan:
@@ -99,14 +118,34 @@ def nothing(_: Plan) -> Plan:
 VARIANTS: dict[str, tuple[ChangePlan, ChooseRanges]] = {
     "`fast`": (whole, least_error),
     "`fast` without a scale for each channel of the residual stream": (without_channel_scales, least_error),
-    "`fast` without the largest channels aside": (without_tiers, least_error),
+    "`fast` without giants cut": (without_giants, least_error),
+    "`fast` without the mean folded into weights": (without_mean, least_error),
+    "`fast` without copies of columns with large weights": (without_copies, least_error),
     "`fast` without ceilings for hidden neurons": (without_ceilings, least_error),
     "`fast` without balanced queries, keys and values": (without_balance, least_error),
-    "`fast` without shifts in front of LayerNorm": (without_shifts, least_error),
     "`fast` with errors counting alike in all tokens": (whole, tokens_alike),
     "`fast` with ranges from minimum to maximum": (whole, all_of_it),
     "none of these": (nothing, all_of_it),
 }
+
+
+def arrange_as(
+    network: Network, plan: Plan, samples: Sequence[Sample], choose: ChooseRanges = least_error
+) -> Arrangement:
+    """The integer graph with `plan`, calibrated on `samples`; its limits are settled anew, and it is put into units."""
+    plan = replace(plan, units={})
+    graph = encoder.build(network, plan)
+    ranges = choose(graph, calibration.observe(graph, samples), False)
+    if plan.giants:
+        plan = planning.settle_limits(plan, _by_name(ranges))
+        graph = encoder.build(network, plan)
+        ranges = choose(graph, calibration.observe(graph, samples), True)
+    plan, moved = planning.in_units(plan, graph, _by_name(ranges))
+    return follow(network, plan, moved)
+
+
+def _by_name(ranges: Ranges) -> dict[str, Range]:
+    return {tensor.name: r for tensor, r in ranges.items()}
 
 
 def ablate(network: Network, samples: Sequence[Sample], texts: Sequence[Sample]) -> list[Row]:
@@ -120,10 +159,7 @@ def ablate(network: Network, samples: Sequence[Sample], texts: Sequence[Sample])
     best = arrange(network, samples, "best")
     rows = [row("`best`: weights rounded by what they do", best.integers)]
     for name, (change, choose) in VARIANTS.items():
-        plan = change(replace(best.plan, units={}))
-        graph = encoder.build(network, plan)
-        ranges = choose(graph, calibration.observe(graph, samples))
-        rows.append(row(name, follow(network, plan, {tensor.name: r for tensor, r in ranges.items()}).integers))
+        rows.append(row(name, arrange_as(network, change(best.plan), samples, choose).integers))
     return rows
 
 

@@ -13,7 +13,6 @@ import os
 import random
 import select
 import shutil
-import signal
 import socket
 import sys
 import tempfile
