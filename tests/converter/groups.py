@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -30,8 +31,8 @@ def without_groups(network: Network) -> Network:
 
 
 def _whole_layer(layer: Layer) -> Layer:
-    parts = {f.name: getattr(layer, f.name) for f in fields(layer)}
-    return replace(layer, **{name: _whole(part) for name, part in parts.items() if isinstance(part, Linear)})
+    parts: dict[str, Any] = {f.name: getattr(layer, f.name) for f in fields(layer)}
+    return replace(layer, **{name: _whole(part) if isinstance(part, Linear) else part for name, part in parts.items()})
 
 
 def _whole(linear: Linear) -> Linear:
