@@ -9,9 +9,8 @@ to float32, mean and worst, simulated (`--effort fast`, a third of the converter
 from __future__ import annotations
 
 import sys
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -31,8 +30,15 @@ def without_groups(network: Network) -> Network:
 
 
 def _whole_layer(layer: Layer) -> Layer:
-    parts: dict[str, Any] = {f.name: getattr(layer, f.name) for f in fields(layer)}
-    return replace(layer, **{name: _whole(part) if isinstance(part, Linear) else part for name, part in parts.items()})
+    return replace(
+        layer,
+        query=_whole(layer.query),
+        key=_whole(layer.key),
+        value=_whole(layer.value),
+        attention_output=_whole(layer.attention_output),
+        intermediate=_whole(layer.intermediate),
+        output=_whole(layer.output),
+    )
 
 
 def _whole(linear: Linear) -> Linear:
