@@ -25,7 +25,7 @@ from converter.train.options import Options
 from converter.train.progress import Display
 from converter.train.schedule import Schedule
 from converter.train.session import train
-from converter.train.training import Epoch, Step
+from converter.train.training import Epoch, Step, best
 from tests.converter import small_data
 from tests.converter.small_data import WORDS
 
@@ -416,3 +416,16 @@ def test_start_that_is_not_there(options: Options) -> None:
     result = CliRunner().invoke(command, [*map(str, options.data), "-o", str(options.output), "--init", "nowhere"])
     assert result.exit_code == 1
     assert "nowhere is no checkpoint folder" in result.stderr
+
+
+def test_one_text_of_few_decides_nothing() -> None:
+    """Where few texts are kept aside, a later epoch that is one text behind counts as the best; where many are, not."""
+
+    def kept(texts: int, *right: int) -> int:
+        ranks = enumerate((each / texts for each in right), 1)
+        return best([Epoch(n, 1.0, rank, {"home": {"accuracy": rank, "texts": texts}}) for n, rank in ranks]).number
+
+    assert kept(5, 2, 4, 3, 3) == 4
+    assert kept(5, 2, 4, 2, 2) == 2
+    assert kept(500, 400, 410, 409) == 2
+    assert kept(500, 400, 410, 410) == 3
