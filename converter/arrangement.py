@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, get_args
+from typing import Literal, Protocol, TypeVar, get_args
 
 from converter import encoder, planning
-from converter.calibration import Sample, choose_ranges, observe
+from converter.calibration import Observation, Sample, choose_ranges, observe
 from converter.errors import CalibrationError
 from converter.graph import Graph, Tensor
 from converter.integer import IntegerGraph
@@ -24,6 +24,13 @@ Value = TypeVar("Value")
 
 Progress = Callable[[str, int, int], None]
 """stage, steps done, steps"""
+Step = Callable[[], None]
+
+
+class ChooseRanges(Protocol):
+    """As `calibration.choose_ranges`."""
+
+    def __call__(self, graph: Graph, observations: dict[Tensor, Observation], *, heed_limits: bool) -> Ranges: ...
 
 
 @dataclass(frozen=True)
@@ -55,26 +62,43 @@ def arrange(
     if not samples:
         raise CalibrationError("there is no calibration text")
 
-    def step(stage: str) -> Callable[[], None]:
+    def step(stage: str) -> Step:
         done = iter(range(1, len(samples) + 1))
         return lambda: say(stage, next(done), len(samples))
 
     seen = {t.name: o for t, o in observe(encoder.build(network), samples, step("planning")).items()}
     plan = planning.choose_plan(network.encoder, seen)
-    graph = encoder.build(network, plan)
-    observed = observe(graph, samples, step("calibration"))
-    ranges: Ranges = choose_ranges(graph, observed, heed_limits=False)
-    if plan.giants:
-        plan = planning.settle_limits(plan, _by_name(ranges))
-        graph = encoder.build(network, plan)
-        ranges = choose_ranges(graph, observe(graph, samples, step("calibration")))
-    plan, moved = planning.in_units(plan, graph, _by_name(ranges))
-    graph = encoder.build(network, plan)
-    ranges = _of_tensors(graph, moved)
+    plan, graph, ranges = calibrate(network, plan, samples, say=step)
     rounded: Rounded = {}
     if effort == "best":
         rounded = round_weights(graph, ranges, samples, lambda done, steps: say("rounding", done, steps))
     return _lower(plan, graph, ranges, rounded, say)
+
+
+def calibrate(
+    network: Network,
+    plan: Plan,
+    samples: Sequence[Sample],
+    choose: ChooseRanges = choose_ranges,
+    say: Callable[[str], Step] = lambda _: lambda: None,
+) -> tuple[Plan, Graph, Ranges]:
+    """Ranges for the graph of a plan without units, and the plan with its limits settled by them and units chosen.
+
+    Args:
+        network, samples: as `arrange` takes them.
+        plan: what `planning.choose_plan` gave, or part of it.
+        choose: finds the ranges.
+        say: gives what is called after each sample of a stage.
+    """
+    graph = encoder.build(network, plan)
+    ranges = choose(graph, observe(graph, samples, say("calibration")), heed_limits=not plan.giants)
+    if plan.giants:
+        plan = planning.settle_limits(plan, _by_name(ranges))
+        graph = encoder.build(network, plan)
+        ranges = choose(graph, observe(graph, samples, say("calibration")), heed_limits=True)
+    plan, moved = planning.in_units(plan, graph, _by_name(ranges))
+    graph = encoder.build(network, plan)
+    return plan, graph, _of_tensors(graph, moved)
 
 
 def follow(network: Network, plan: Plan, ranges: Mapping[str, Range], say: Progress = lambda *_: None) -> Arrangement:

@@ -32,7 +32,6 @@ LEAST_EXTENT = 2.0
 BESIDE = 0.75
 """of the range of what a layer reads, that is used for what is passed beside it: ranges are chosen a little narrower
 than what was seen, and texts reach a little further"""
-
 FAR = 3.0
 """limits that a giant must be driven to for what drives it further not to matter"""
 

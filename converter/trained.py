@@ -48,7 +48,9 @@ def read(folder: Path) -> Trained | None:
         plan = Plan.from_json(content["plan"])
         ranges = {str(name): Range(float(low), float(high)) for name, (low, high) in content["ranges"].items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CalibrationError(f"{path} is damaged ({error}): delete it to calibrate anew, or train again") from error
+        raise CalibrationError(
+            f"{path} is damaged, or of an older converter ({error}): delete it to calibrate anew, or train again"
+        ) from error
     if digest != _digest(folder):
         raise CalibrationError(
             f"{path} belongs to other weights than {WEIGHTS} beside it: delete it to calibrate anew, or train again"

@@ -245,7 +245,7 @@ def best(epochs: Sequence[Epoch]) -> Epoch:
 def _of_one_text(epoch: Epoch) -> float:
     """What one text more or less changes a rank by; 0 where there are many."""
     texts = min((scores.get("texts", FEW_TEXTS) for scores in epoch.scores.values()), default=FEW_TEXTS)
-    return 1 / texts + 1e-9 if texts < FEW_TEXTS else 0.0
+    return 1 / max(texts, 1) + 1e-9 if texts < FEW_TEXTS else 0.0
 
 
 def judge(model: nn.Module, task: Task[Any, Any], validation: Sequence[ValidationSet]) -> Epoch:

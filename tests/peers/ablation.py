@@ -18,21 +18,19 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from threadpoolctl import threadpool_limits
 
-from converter import calibration, checkpoint, encoder, flatbuffer, planning
-from converter.arrangement import Arrangement, arrange, follow
+from converter import calibration, checkpoint, encoder, flatbuffer
+from converter.arrangement import Arrangement, ChooseRanges, arrange, calibrate
 from converter.calibration import Observation, Sample
 from converter.execution import Execution
 from converter.graph import Graph, Tensor
 from converter.integer import IntegerGraph
 from converter.network import Array, Network
 from converter.plan import HiddenPlan, NormPlan, Plan
-from converter.quantisation import Range, Ranges
+from converter.quantisation import Range, Ranges, quantise
 
 HEAD = "embedding"
 Observations = dict[Tensor, Observation]
 ChangePlan = Callable[[Plan], Plan]
-ChooseRanges = Callable[[Graph, Observations, bool], Ranges]
-"""of a graph and what its tensors took; the last: heed the limits at which the plan cuts giants"""
 
 
 @dataclass(frozen=True)
@@ -43,23 +41,24 @@ class Row:
     operators: int
 
 
-def least_error(graph: Graph, seen: Observations, heed_limits: bool) -> Ranges:
-    return calibration.choose_ranges(graph, seen, heed_limits=heed_limits)
+def least_error(graph: Graph, observations: Observations, *, heed_limits: bool) -> Ranges:
+    return calibration.choose_ranges(graph, observations, heed_limits=heed_limits)
 
 
-def tokens_alike(graph: Graph, seen: Observations, heed_limits: bool) -> Ranges:
+def tokens_alike(graph: Graph, observations: Observations, *, heed_limits: bool) -> Ranges:
     """Errors in front of a LayerNorm count the same in every token."""
-    alike = {tensor: replace(o, weights=[]) for tensor, o in seen.items()}
+    alike = {tensor: replace(o, weights=[]) for tensor, o in observations.items()}
     return calibration.choose_ranges(graph, alike, heed_limits=heed_limits)
 
 
-def all_of_it(graph: Graph, seen: Observations, heed_limits: bool) -> Ranges:
+def all_of_it(graph: Graph, observations: Observations, *, heed_limits: bool) -> Ranges:
     """Smallest and largest value."""
     widest = {
-        tensor: replace(o, values=[np.array([o.low, o.high], np.float32)], weights=[]) for tensor, o in seen.items()
+        tensor: replace(o, values=[np.array([o.low, o.high], np.float32)], weights=[])
+        for tensor, o in observations.items()
     }
     chosen = dict(calibration.choose_ranges(graph, widest, heed_limits=heed_limits))
-    for tensor, o in seen.items():
+    for tensor, o in observations.items():
         key = graph.representative(tensor)
         bounds = (max(o.low, tensor.bounds[0]), min(o.high, tensor.bounds[1]))
         chosen[key] = Range(min(chosen[key].low, bounds[0]), max(chosen[key].high, bounds[1]))
@@ -133,19 +132,8 @@ def arrange_as(
     network: Network, plan: Plan, samples: Sequence[Sample], choose: ChooseRanges = least_error
 ) -> Arrangement:
     """The integer graph with `plan`, calibrated on `samples`; its limits are settled anew, and it is put into units."""
-    plan = replace(plan, units={})
-    graph = encoder.build(network, plan)
-    ranges = choose(graph, calibration.observe(graph, samples), False)
-    if plan.giants:
-        plan = planning.settle_limits(plan, _by_name(ranges))
-        graph = encoder.build(network, plan)
-        ranges = choose(graph, calibration.observe(graph, samples), True)
-    plan, moved = planning.in_units(plan, graph, _by_name(ranges))
-    return follow(network, plan, moved)
-
-
-def _by_name(ranges: Ranges) -> dict[str, Range]:
-    return {tensor.name: r for tensor, r in ranges.items()}
+    plan, graph, ranges = calibrate(network, replace(plan, units={}), samples, choose)
+    return Arrangement(plan, graph, ranges, quantise(graph, ranges))
 
 
 def ablate(network: Network, samples: Sequence[Sample], texts: Sequence[Sample]) -> list[Row]:
