@@ -12,12 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ai_edge_litert import __version__ as litert_version
-from ai_edge_litert.compiled_model import CompiledModel, CpuOptions, Environment, EnvironmentOptions, Options
 
+from edge_runtime.backends import number_types
 from edge_runtime.backends.backend import SIGNATURE, mismatch
 from edge_runtime.backends.native_library import captured, release_freed_memory, silence_exit
 from edge_runtime.backends.weight_cache import MappedCache, WeightCache
 from edge_runtime.errors import BackendError, ModelError
+
+number_types.import_front()
+# after it, for they import it
+from ai_edge_litert.compiled_model import (  # noqa: E402
+    CompiledModel,
+    CpuOptions,
+    Environment,
+    EnvironmentOptions,
+    Options,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -63,3 +63,41 @@ print(*loaded)
 def test_serving_loads_nothing_that_only_workers_need() -> None:
     """The server's own process holds neither OpenSSL's TLS nor what computes; TLS can still be imported by others."""
     assert subprocess.check_output([sys.executable, "-c", SERVE], text=True).split() == []
+
+
+NO_NUMBER_TYPES = """
+import importlib.abc, sys
+
+class Refuse(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] == "ml_dtypes":
+            raise ModuleNotFoundError(name)
+
+sys.meta_path.insert(0, Refuse())
+import edge_runtime
+with edge_runtime.load("assistant", backend="litert-compiled") as model:
+    print(model.understand("turn off the kitchen lights").intent)
+print("ml_dtypes" in sys.modules)
+"""
+
+NUMBER_TYPES_OF_OTHERS = """
+import sys, types
+theirs = sys.modules["ml_dtypes"] = types.ModuleType("ml_dtypes")
+for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
+    setattr(theirs, name, float)
+from edge_runtime.backends import number_types
+number_types.import_front()
+print(sys.modules["ml_dtypes"] is theirs, number_types.FRONT in sys.modules)
+"""
+
+
+def test_a_model_is_run_without_ml_dtypes() -> None:
+    """LiteRT's `CompiledModel` does without the package, and no stand-in for it is left behind."""
+    found = subprocess.check_output([sys.executable, "-c", NO_NUMBER_TYPES], text=True).split()
+    assert found[-1] == "False"
+    assert len(found[0]) > len("None")
+
+
+def test_an_application_keeps_its_ml_dtypes() -> None:
+    """Where it has been imported, LiteRT gets it."""
+    assert subprocess.check_output([sys.executable, "-c", NUMBER_TYPES_OF_OTHERS], text=True).split() == ["True"] * 2

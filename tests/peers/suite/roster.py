@@ -32,7 +32,7 @@ class Peer:
     """folder of the ARM user land with its runtime"""
 
 
-LITERT = ("ai-edge-litert", "ml_dtypes", "numpy", TOKENIZER)
+LITERT = ("ai-edge-litert", "numpy", TOKENIZER)
 ONNX = ("onnxruntime", "numpy", TOKENIZER)
 PYTORCH = ("torch", "transformers", "numpy")
 TOGETHER = 8
