@@ -194,7 +194,7 @@ def main() -> None:
     try:
         from edge_runtime.backends.selection import import_backend, select
         from edge_runtime.model import load
-        from edge_runtime.server.worker import keep_to
+        from edge_runtime.own_process import keep_to
 
         if settings["cores"]:
             keep_to(settings["cores"])

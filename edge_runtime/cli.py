@@ -13,6 +13,7 @@ import click
 
 from edge_runtime import __version__
 from edge_runtime.errors import EdgeError
+from edge_runtime.own_process import start_lean
 
 DEFAULT_MODEL = "assistant"
 OPERATIONS = ("ask", "understand", "classify", "tag", "answer", "embed", "fill", "choose")
@@ -247,6 +248,7 @@ def reported() -> Iterator[None]:
 
 def main() -> None:
     """Entry point of the console command."""
+    start_lean()
     commands(prog_name="edge-runtime")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from edge_runtime.commands.found import Found, Result
 from edge_runtime.errors import InputError
 from edge_runtime.model import Model, load
-from edge_runtime.server.worker import keep_to
+from edge_runtime.own_process import keep_to
 from edge_runtime.tuning import settle
 
 

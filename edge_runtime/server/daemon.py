@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
 import socket
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import InputError
+from edge_runtime.own_process import loaded
 from edge_runtime.protocol.limits import Limits
 from edge_runtime.server.activation import inherited_sockets
 from edge_runtime.server.connection import Connection
@@ -182,9 +182,7 @@ class _Daemon:
         for model in models:
             described = model.description
             log.info("serving", model=described.name, digest=described.digest, backend=described.backend)
-        gc.collect()
-        # what is there now stays: the collector need not look at it again
-        gc.freeze()
+        loaded()
         self._service.on_reload = self._reloading
         self._notifier.ready(self._status())
         self._notifier.watchdog()

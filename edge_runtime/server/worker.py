@@ -9,7 +9,6 @@ mapped file and the packed weights.
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -17,13 +16,13 @@ import socket
 import sys
 import traceback
 from collections import deque
-from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_runtime.errors import BackendError, EdgeError
+from edge_runtime.own_process import keep_to, loaded, start_lean
 from edge_runtime.protocol.replies import dump
 from edge_runtime.server.wire import messages, pack
 
@@ -60,6 +59,7 @@ class Settings:
 
 def main() -> None:
     """Serve the socket whose descriptor is the first argument until its other end is closed."""
+    start_lean()
     # The server decides when to stop; a signal meant for it reaches the whole group.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -78,15 +78,6 @@ def main() -> None:
     os._exit(0)
 
 
-def keep_to(cores: Collection[int]) -> bool:
-    """Keep this process, and the threads that it will start, to some cores; where none of them is there, to all."""
-    try:
-        os.sched_setaffinity(0, cores)
-    except OSError:
-        return False
-    return True
-
-
 def _load(connection: socket.socket, settings: Settings) -> Model | None:
     from edge_runtime.backends.native_library import release_freed_memory
     from edge_runtime.model import load
@@ -97,9 +88,7 @@ def _load(connection: socket.socket, settings: Settings) -> Model | None:
     except EdgeError as error:
         connection.sendall(pack((FAILED, error.code, str(error))))
         return None
-    gc.collect()
-    # what is there now stays: the collector need not look at it again
-    gc.freeze()
+    loaded()
     # reading tokenizer.json took a megabyte that glibc would keep
     release_freed_memory()
     return model

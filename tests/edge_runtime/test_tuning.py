@@ -161,7 +161,7 @@ def test_cores_by_name(place: Path) -> None:
 
 KEPT = """
 import os, sys
-from edge_runtime.server.worker import keep_to
+from edge_runtime.own_process import keep_to
 wanted = [int(each) for each in sys.argv[1].split(",")]
 print(keep_to(wanted), sorted(os.sched_getaffinity(0)))
 """
