@@ -407,7 +407,8 @@ def _normalise(
         share = graph.linear(f"{name}.mean.excess.{i}", e.tensor, weight, np.zeros(1, np.float32))
         mean = graph.binary(Op.ADD, f"{name}.mean.with.{i}", mean, share)
     if is_scaled:
-        mean = graph.channel_factors(f"{name}.mean.scaled", mean, np.reciprocal(scale))
+        # the mean is small beside what most channels hold: half a step of the largest factor is less than one of theirs
+        mean = graph.channel_factors(f"{name}.mean.scaled", mean, np.reciprocal(scale), coarse=True)
     centred = graph.binary(Op.SUBTRACT, f"{name}.centred", x, mean, Rule.SYMMETRIC)
     return _divide(graph, name, centred, scale, excess, plan, norm, units)
 
@@ -430,7 +431,8 @@ def _divide(
         large = np.flatnonzero(scale > LARGEST_SCALE)
         weight = scale / unit
         weight[[*plan.channels, *large]] = 0  # squared together with their excess, or on a scale of their own
-        squared = graph.channel_factors(f"{name}.centred.unscaled", centred, weight, rule)
+        # in a sum of squares a channel counts as its factor does: small ones may be off
+        squared = graph.channel_factors(f"{name}.centred.unscaled", centred, weight, rule, coarse=True)
         squared.whole = True
         if len(large):
             aside.append(_pick(graph, f"{name}.centred.large", centred, large, scale[large]))

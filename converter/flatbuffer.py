@@ -41,6 +41,7 @@ VERSIONS = {
 OPTIONS = {
     "ADD": schema.AddOptionsT,
     "BATCH_MATMUL": schema.BatchMatMulOptionsT,
+    "BITCAST": schema.BitcastOptionsT,
     "CONCATENATION": schema.ConcatenationOptionsT,
     "DEPTHWISE_CONV_2D": schema.DepthwiseConv2DOptionsT,
     "FLOOR_DIV": schema.FloorDivOptionsT,

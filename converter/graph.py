@@ -242,13 +242,15 @@ class Graph:
         self.append(Op.CHANNEL_AFFINE, (x, w, b), (out,))
         return out
 
-    def channel_factors(self, name: str, x: Tensor, factors: Array, rule: Rule = Rule.ASYMMETRIC) -> Tensor:
+    def channel_factors(
+        self, name: str, x: Tensor, factors: Array, rule: Rule = Rule.ASYMMETRIC, *, coarse: bool = False
+    ) -> Tensor:
         """x [1, S, 1, C or 1] times factors [C].
 
         Factors that are alike share a scale, for a third less than with one each. Others would lose their precision to
-        the largest.
+        the largest, which matters not where it is said that they may be `coarse`: off by half a step of the largest.
         """
-        if not alike(factors):
+        if not (coarse or alike(factors)):
             bias = np.zeros_like(factors)
             if x.shape[-1] == 1:
                 return self.linear(name, x, factors[:, None], bias, rule=rule)
