@@ -47,8 +47,8 @@ class Op(Enum):
     EXPONENTIAL = "exponential"
     """of x ≤ 0"""
     ROW_NORMALISER = "row_normaliser"
-    """(x [..., S] ≤ 0, positions) → 1 / Σ eˣ of the last dimension, as two factors [..., 1]: a power of two, and a
-    number from ½ to 1 (smaller only where the sum is above 256)"""
+    """(shares [..., S] of which the largest is 1, positions) → 1 / their sum, as two factors [..., 1]: a power of two, and
+    a number from ½ to 1 (smaller only where the sum is above 256)"""
     GELU = "gelu"
     """`approximate`: the tanh form"""
     TANH = "tanh"
@@ -308,7 +308,7 @@ class Graph:
         self.append(Op.EXPONENTIAL, (difference,), (power,))
         shift = self.tensor(f"{name}.shift", column, Rule.POWER_OF_TWO)
         rest = self.tensor(f"{name}.rest", column, Rule.SHARE)
-        self.append(Op.ROW_NORMALISER, (difference, positions), (shift, rest))
+        self.append(Op.ROW_NORMALISER, (power, positions), (shift, rest))
         return self.binary(Op.MULTIPLY, name, power, shift, Rule.SHARE), rest
 
     def activation(self, kind: str, name: str, x: Tensor) -> Tensor:

@@ -133,7 +133,7 @@ def _inverse_deviation(operator: Operator, *centred: Array) -> tuple[Array, ...]
 
 
 def _row_normaliser(_: Operator, x: Array, __: NDArray[np.int32]) -> tuple[Array, Array]:
-    return normaliser(np.exp(x).sum(axis=-1, keepdims=True, dtype=np.float64))
+    return normaliser(x.sum(axis=-1, keepdims=True, dtype=np.float64))
 
 
 def _gelu(operator: Operator, x: Array) -> tuple[Array]:

@@ -1,8 +1,8 @@
 """Softmax in integers from operators that XNNPACK runs: SOFTMAX itself is left to a kernel four times slower on x86.
 
-e^(x − largest x) is ELU of a number ≤ 0, plus 1. The sum of each row is taken exactly in int32 and divided out in two
-steps: by a power of two before the weights meet the values, so that what they make of them stays within one range, and
-by what is left after it.
+e^(x − largest x) is ELU of a number ≤ 0, plus 1. The sum of a row of these integers is exact in int32. It is divided
+out in two steps: by a power of two before the weights meet the values, so that what they make of them stays within one
+range, and by what is left after it.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from converter.network import Array
 
 SHARE = Quantisation(np.array([1 / 255], np.float32), -128)
 """0 … 1"""
-SUMMAND = Quantisation(np.array([1 / 128], np.float32), 0)
-"""−1 … 0, where BATCH_MATMUL sums up: with an int32 result some versions of it heed zero points and others do not"""
-STEPS = 128
-"""of SUMMAND in 1"""
+STEPS = 255
+"""of SHARE in 1"""
+SUMMAND = Quantisation(SHARE.scale, 0)
+"""the same bytes less `BELOW`, for BATCH_MATMUL to sum up: with an int32 result some versions of it heed zero points
+and others do not"""
+BELOW = 128
+"""steps"""
 POWER_OF_TWO = Quantisation(np.array([1 / 128], np.float32), -128)
 """1, ½ … 1/128"""
 LEAST_POWER = 1 / 128
@@ -32,7 +35,7 @@ With 1 in its place the weights of a row that attends to a hundred tokens alike 
 is the coarser the result's steps: a row that attends to one token needs an eighth of the range that others do.
 """
 LARGEST_TABLE = 1 << 17
-"""entries; up to 1,024 tokens it is looked up with the sum itself"""
+"""entries; up to 514 tokens it is looked up with the sum itself"""
 
 
 def normaliser(sums: NDArray[Any]) -> tuple[Array, Array]:
@@ -78,19 +81,19 @@ class RowNormaliser:
         emit("RESHAPE", [flat, IntegerTensor("softmax.ones.shape", (3,), "int32", None, shape)], [self._ones])
         length = IntegerTensor("softmax.length", (1, 1, 1), "int32")
         emit("BATCH_MATMUL", [self._ones, self._ones], [length], adjY=True)
-        steps = IntegerTensor("softmax.steps", (1,), "int32", None, np.array([STEPS], np.int32))
-        self._length = IntegerTensor("softmax.length.steps", (1, 1, 1), "int32")
-        emit("MUL", [length, steps], [self._length])
+        below = IntegerTensor("softmax.below", (1,), "int32", None, np.array([BELOW], np.int32))
+        self._length = IntegerTensor("softmax.length.below", (1, 1, 1), "int32")
+        emit("MUL", [length, below], [self._length])
         self._lengths: dict[tuple[int, ...], IntegerTensor] = {}
         self._divisor, power, rest = tables(longest)
         self._power, self._rest = _table("power", power, POWER_OF_TWO), _table("rest", rest, SHARE)
 
     def lower(self, emit: Emit, x: IntegerTensor, power: IntegerTensor, rest: IntegerTensor) -> None:
-        """x [..., S] ≤ 0 → the normalisers [..., 1] of its rows: Σ eˣ = S + Σ ELU(x)."""
-        elu = IntegerTensor(f"{power.name}.elu", x.shape, "int8", SUMMAND)
-        emit("ELU", [x], [elu])
-        sums = IntegerTensor(f"{power.name}.elu.sum", power.shape, "int32")
-        emit("BATCH_MATMUL", [elu, self._ones], [sums], adjY=True)
+        """Shares x [..., S] → the normalisers [..., 1] of its rows."""
+        summands = IntegerTensor(f"{power.name}.summands", x.shape, "int8", SUMMAND)
+        emit("BITCAST", [x], [summands])
+        sums = IntegerTensor(f"{power.name}.summands.sum", power.shape, "int32")
+        emit("BATCH_MATMUL", [summands, self._ones], [sums], adjY=True)
         index = IntegerTensor(f"{power.name}.sum", power.shape, "int32")
         emit("ADD", [sums, self._length_of_each(emit, sums.shape)], [index])
         if self._divisor > 1:

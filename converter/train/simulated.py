@@ -213,11 +213,10 @@ def _inverse_deviation(run: _Run, operator: Operator, *centred: Tensor) -> Resul
 
 
 def _row_normaliser(run: _Run, _: Operator, x: Tensor, __: Tensor) -> Results:
-    exponential = x.exp()
-    summands = exponential.detach().sub(1).mul_(softmax.STEPS).round_()
-    index = (summands.sum(dim=-1, keepdim=True) + softmax.STEPS * x.shape[-1]).long() // run.divisor
+    summands = x.detach().mul(softmax.STEPS).round_()
+    index = summands.sum(dim=-1, keepdim=True).long() // run.divisor
     power = run.power[index]
-    return power, _straight_through(1 / (exponential.sum(dim=-1, keepdim=True) * power), run.rest[index])
+    return power, _straight_through(1 / (x.sum(dim=-1, keepdim=True) * power), run.rest[index])
 
 
 def _gelu(_: _Run, operator: Operator, x: Tensor) -> Results:

@@ -40,7 +40,7 @@ def test_inspection_counts(converted: Path) -> None:
     assert set(found.tensor_types) == {"INT8", "INT32"}
     assert found.inputs == {"ids": [1, -1], "positions": [1, -1]}
     assert found.outputs == {"tags": [-1, 2]}
-    assert found.operators["ELU"] == 4
+    assert found.operators["ELU"] == 2
     assert found.delegation is not None
     assert found.delegation.undelegated["GELU"] == 8
     assert not {"FULLY_CONNECTED", "ELU", "SUB", "REDUCE_MAX", "MEAN"} & set(found.delegation.undelegated)
