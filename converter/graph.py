@@ -47,8 +47,8 @@ class Op(Enum):
     EXPONENTIAL = "exponential"
     """of x ≤ 0"""
     ROW_NORMALISER = "row_normaliser"
-    """(shares [..., S] of which the largest is 1, positions) → 1 / their sum, as two factors [..., 1]: a power of two, and
-    a number from ½ to 1 (smaller only where the sum is above 256)"""
+    """(shares [..., S] of which the largest is 1, positions) → 1 / their sum, as two factors [..., 1]: a power of two,
+    and a number from ½ to 1 (smaller only where the sum is above 256)"""
     GELU = "gelu"
     """`approximate`: the tanh form"""
     TANH = "tanh"
