@@ -2,9 +2,10 @@
 
     python -m tests.arm.count MODEL [--length N]… [--core CORE]… [--runtime litert|tflite] [--json]
 
-MODEL is a bundled model's name or a file. What is counted is `Model.run`, one thread, at a length it has seen before.
-Counts repeat to within a thousandth and compare two versions of the code; they are not milliseconds, for an emulator
-models neither caches nor memory.
+MODEL is a bundled model's name or a file. What is counted is `Model.run`, one thread, at the length of the run before;
+and what a run costs beyond that where the run before had another length, so that the interpreter lays out its tensors
+anew. Counts repeat to within a thousandth and compare two versions of the code; they are not milliseconds, for an
+emulator models neither caches nor memory.
 """
 
 from __future__ import annotations
@@ -32,11 +33,13 @@ class Count:
     length: int
     """tokens"""
     instructions: int
+    change: int
+    """instructions more where the run before had another length"""
 
 
-def stretch(marks: list[Mark], number: int) -> int:
-    """Instructions of the last stretch that begins with the mark `number`."""
-    first, last = ([mark.executed for mark in marks if mark.number == which][-1] for which in (number, number + END))
+def stretch(marks: list[Mark], number: int, place: int = -1) -> int:
+    """Instructions of the last stretch that begins with the mark `number`, or of the one at another place."""
+    first, last = ([mark.executed for mark in marks if mark.number == which][place] for which in (number, number + END))
     return last - first
 
 
@@ -45,12 +48,16 @@ def count(userland: Userland, model: str, core: str, lengths: tuple[int, ...], r
     output, marks = userland.count(core, INFERENCE, [model, *map(str, lengths)], runtime=runtime)
     backend = json.loads(output)["backend"]
     empty = stretch(marks, EMPTY)
-    return [Count(core, backend, length, stretch(marks, length) - empty) for length in lengths]
+    counts = []
+    for length in lengths:
+        anew, again = (stretch(marks, length, place) for place in (0, -1))
+        counts.append(Count(core, backend, length, again - empty, anew - again))
+    return counts
 
 
 def table(counts: list[Count]) -> str:
-    lines = [f"{'core':12}{'backend':18}{'tokens':>8}{'instructions':>16}"]
-    lines += [f"{row.core:12}{row.backend:18}{row.length:>8}{row.instructions:>16,}" for row in counts]
+    lines = [f"{'core':12}{'backend':18}{'tokens':>8}{'instructions':>16}{'new length':>14}"]
+    lines += [f"{r.core:12}{r.backend:18}{r.length:>8}{r.instructions:>16,}{f'+ {r.change:,}':>14}" for r in counts]
     return "\n".join(lines)
 
 

@@ -33,6 +33,8 @@ def main() -> None:
     vocabulary = int(model.info.architecture["vocabulary"])
     mark(EMPTY)
     mark(EMPTY + END)
+    # so that no length that is counted is the first at which something is set up for good
+    model.run([FIRST_ID % vocabulary] * 3)
     for length in map(int, sys.argv[2:]):
         ids = [(FIRST_ID + index % (LAST_ID - FIRST_ID)) % vocabulary for index in range(length)]
         for _ in range(2):

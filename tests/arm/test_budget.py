@@ -49,7 +49,7 @@ def test_command(
     arguments = ["budget", "small=file", "--core", "cortex-a72", "--length", "16", "--userland", str(tmp_path)]
     monkeypatch.setattr(budget, "BUDGET", path)
     monkeypatch.setattr(budget, "read", lambda: json.loads(path.read_text()))
-    monkeypatch.setattr(budget, "count", lambda *_: [Count("cortex-a72", "litert", 16, instructions)])
+    monkeypatch.setattr(budget, "count", lambda *_: [Count("cortex-a72", "litert", 16, instructions, 0)])
     monkeypatch.setattr("sys.argv", arguments)
     assert budget.main() == status
     assert f"{instructions:,}" in capsys.readouterr().out

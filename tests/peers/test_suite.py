@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.peers import document
-from tests.peers.suite import fit, plots, report, tables, texts
+from tests.peers.suite import fit, plots, report, tables, texts, turns
 from tests.peers.suite.results import DOCUMENT, RESULTS, Results
 from tests.peers.suite.roster import OURS, PEERS, REFERENCE, select
-from tests.peers.suite.turns import compare, spread
+from tests.peers.suite.turns import Worker, WorkerError, compare, spread
 from tests.peers.suite.worker import take
 
 PEER = "ONNX Runtime float32"
@@ -28,6 +28,17 @@ def test_ratios_are_taken_round_by_round() -> None:
     found = compare({OURS: [1, 10, 1], PEER: [2, 20, 2]})
     assert found[PEER][0] == 2
     assert (found[PEER][1].low, found[PEER][1].middle, found[PEER][1].high) == (0.5, 0.5, 0.5)
+
+
+def test_a_peer_that_crashes_is_told_of_by_its_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ended the process stands behind the last that it said."""
+    crash = tmp_path / "crash.py"
+    crash.write_text(
+        "import os, sys; sys.stderr.write('about to multiply'); sys.stderr.flush(); os.kill(os.getpid(), 4)"
+    )
+    monkeypatch.setattr(turns, "WORKER", crash)
+    with pytest.raises(WorkerError, match=f"{PEER}: about to multiply / ended by SIGILL"):
+        Worker(select([PEER])[1], tmp_path, 1, tmp_path)
 
 
 def test_a_turn_leaves_out_what_is_not_counted() -> None:

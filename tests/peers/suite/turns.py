@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -86,7 +87,10 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             _, said = self._process.communicate()
-            raise WorkerError(f"{self._name}: {' / '.join((said or '').strip().splitlines()[-2:])}")
+            last = (said or "").strip().splitlines()[-2:]
+            if self._process.returncode < 0:
+                last.append(f"ended by {signal.Signals(-self._process.returncode).name}")
+            raise WorkerError(f"{self._name}: {' / '.join(last)}")
         return json.loads(line)
 
 
