@@ -113,6 +113,13 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
 @click.option("--backend", default="auto", show_default=True, help="litert-compiled, litert or tflite-runtime.")
 @click.option("--cores", default="auto", show_default=True, metavar="4-7|all|auto", help="Cores that workers keep to.")
 @click.option(
+    "--lengths",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 64),
+    help="Lengths of text that each worker keeps a copy of its network ready for.",
+)
+@click.option(
     "--overflow",
     default="error",
     show_default=True,

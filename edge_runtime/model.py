@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 STREAM_WINDOW = 128
 """tokens of a stream's window, unless told otherwise: as much as a board reads in a tenth of a second"""
 
+MAX_LENGTHS = 64
+"""copies of a network that a process keeps ready"""
+
 _OPERATIONS: Mapping[Kind, str] = {
     "classification": "classify",
     "tagging": "tag",
@@ -117,6 +120,7 @@ def load(
     backend: str = AUTO,
     overflow: str = "error",
     cache: bool = True,
+    lengths: int = 1,
 ) -> Model:
     """Load a model.
 
@@ -127,6 +131,8 @@ def load(
             one, else the best that is safe on this CPU.
         overflow: what to do with texts longer than the model takes: "error", "truncate" or "window" (`windows`).
         cache: whether to keep packed weights and digests already verified in the cache folder.
+        lengths: of texts, in tokens, that copies of the network are kept ready for. They are made as lengths turn up;
+            each takes some MB, and a text of such a length up to half the time less (docs/serving.md).
 
     Raises:
         UnknownModel: there is no such model.
@@ -138,6 +144,8 @@ def load(
         isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= MAX_THREADS
     ):
         raise InputError(f"threads must be 1 to {MAX_THREADS}, not {threads!r}")
+    if isinstance(lengths, bool) or not isinstance(lengths, int) or not 1 <= lengths <= MAX_LENGTHS:
+        raise InputError(f"lengths must be 1 to {MAX_LENGTHS}, not {lengths!r}")
     checked = policy(overflow)
     folder = cache_folder() if cache else None
     if private_folder(folder) is not None:
@@ -145,7 +153,7 @@ def load(
     file = open_model_file(find(name_or_path), folder)
     try:
         settings = settle(backend, threads)
-        loaded = open_backend(file, settings.selection, settings.threads, folder)
+        loaded = open_backend(file, settings.selection, settings.threads, folder, lengths)
     except ModelError as error:
         file.close()
         raise ModelError(f"{file.path} cannot be used: {error}") from None

@@ -122,7 +122,9 @@ def import_backend(selection: Selection) -> type[Any]:
     return Interpreter  # type: ignore[no-any-return]
 
 
-def open_backend(file: ModelFile, selection: Selection, threads: int, cache_folder: Path | None) -> Backend:
+def open_backend(
+    file: ModelFile, selection: Selection, threads: int, cache_folder: Path | None, lengths: int = 1
+) -> Backend:
     """Load a verified model file's network.
 
     Args:
@@ -130,11 +132,25 @@ def open_backend(file: ModelFile, selection: Selection, threads: int, cache_fold
         selection: from `select`.
         threads: at least 1.
         cache_folder: private folder for packed weights, or None for no cache.
+        lengths: of texts that copies are kept ready for; they are made while the file is open.
 
     Raises:
         BackendError: the backend cannot be imported or cannot load the network.
         ModelError: the network's interface is not the manifest's.
     """
+
+    def another() -> Backend:
+        return _open_one(file, selection, threads, cache_folder)
+
+    first = another()
+    if lengths == 1:
+        return first
+    from edge_runtime.backends.by_length import ByLength
+
+    return ByLength(first, another, lengths)
+
+
+def _open_one(file: ModelFile, selection: Selection, threads: int, cache_folder: Path | None) -> Backend:
     imported = import_backend(selection)
     heads = file.manifest.heads
     path = file.interpreter_path

@@ -25,6 +25,7 @@ def options(
     threads: int | None,
     backend: str,
     cores: str,
+    lengths: int,
     overflow: str,
     queue: int,
     deadline_ms: float | None,
@@ -62,7 +63,7 @@ def options(
     if unix is None and not tcp and not serial and not os.environ.get("LISTEN_FDS"):
         unix = default_socket()
     return daemon.Options(
-        models=tuple(Settings(_absolute(model), threads, backend, overflow, kept) for model in models),
+        models=tuple(Settings(_absolute(model), threads, backend, overflow, kept, lengths) for model in models),
         workers=workers,
         queue=queue,
         limits=limits,

@@ -52,6 +52,7 @@ class Settings:
     backend: str
     overflow: str
     cores: tuple[int, ...] | None = None
+    lengths: int = 1
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -83,7 +84,7 @@ def _load(connection: socket.socket, settings: Settings) -> Model | None:
     from edge_runtime.model import load
 
     try:
-        model = load(settings.model, settings.threads, settings.backend, settings.overflow)
+        model = load(settings.model, settings.threads, settings.backend, settings.overflow, lengths=settings.lengths)
         canary(model)
     except EdgeError as error:
         connection.sendall(pack((FAILED, error.code, str(error))))

@@ -338,6 +338,15 @@ class TestOperation:
             assert [reply for reply in replies if "error" in reply] == []
             assert "edge_worker_ends_total" in request(wire, "metrics")
 
+    def test_workers_keep_lengths_ready(self, folder: Path) -> None:
+        """With copies for several lengths, texts of many lengths are answered as they are without."""
+        texts = ["off", "turn off the lights", "turn off the lights in the hall", "off", "turn off the lights"] * 2
+        answers = []
+        for options in ((), ("--lengths", "2")):
+            with Server(folder, *options) as server, server.connect() as wire:
+                answers.append([request(wire, "understand", text=text) for text in texts])
+        assert answers[0] == answers[1]
+
     def test_workers_end_with_the_server(self, folder: Path) -> None:
         """When the server is killed its workers end by themselves."""
         server = Server(folder, "--workers", "2")
