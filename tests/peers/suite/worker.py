@@ -44,6 +44,7 @@ def edge(backend: str = "auto") -> Load:
     import tokenizers  # noqa: F401  a request's text would need it
 
     import edge_runtime
+    import edge_runtime.model
     from edge_runtime.backends.selection import import_backend
     from edge_runtime.tuning import settle
 
