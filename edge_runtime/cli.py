@@ -12,6 +12,7 @@ from typing import Any, Literal
 import click
 
 from edge_runtime import __version__
+from edge_runtime.backends.by_length import MAX_LENGTHS
 from edge_runtime.errors import EdgeError
 from edge_runtime.own_process import start_lean
 
@@ -116,7 +117,7 @@ def bench(model: str, lengths: tuple[int, ...], threads: int, runs: int, as_json
     "--lengths",
     default=1,
     show_default=True,
-    type=click.IntRange(1, 64),
+    type=click.IntRange(1, MAX_LENGTHS),
     help="Lengths of text that each worker keeps a copy of its network ready for.",
 )
 @click.option(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 
+from edge_runtime.backends.by_length import MAX_LENGTHS
 from edge_runtime.backends.selection import AUTO, open_backend
 from edge_runtime.engine import Engine, Tokens
 from edge_runtime.errors import BackendError, InputError, ModelError, NoSuchHead
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
 
 STREAM_WINDOW = 128
 """tokens of a stream's window, unless told otherwise: as much as a board reads in a tenth of a second"""
-
-MAX_LENGTHS = 64
-"""copies of a network that a process keeps ready"""
 
 _OPERATIONS: Mapping[Kind, str] = {
     "classification": "classify",

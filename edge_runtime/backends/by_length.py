@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from edge_runtime.backends.backend import Backend
 
+MAX_LENGTHS = 64
+"""copies of a network that a process may keep"""
+
 
 class ByLength:
     """A backend that keeps up to `most` copies of one, made as lengths turn up; the one used longest ago gives way."""

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge_runtime.backends.by_length import ByLength
 from edge_runtime.backends.weight_cache import WeightCache
 from edge_runtime.cpu import Cpu, this_cpu
 from edge_runtime.errors import BackendError, InputError
@@ -145,8 +146,6 @@ def open_backend(
     first = another()
     if lengths == 1:
         return first
-    from edge_runtime.backends.by_length import ByLength
-
     return ByLength(first, another, lengths)
 
 
