@@ -218,36 +218,51 @@ def _attention(
 def _feed_forward(
     graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: tuple[HiddenPlan, ...]
 ) -> list[Read]:
-    """→ what the second layer reads."""
+    """→ what the second layer reads.
+
+    All groups go through one activation, though each is a layer of its own: TFLite computes its table anew for each
+    length of text, which takes as long as looking up dozens of tokens.
+    """
     first, groups = layer.intermediate, layer.intermediate.groups
     plan = plan or (HiddenPlan(),) * groups
-    read: list[Read] = []
-    for g, operand in enumerate(x.operands(graph, groups)):
-        p, prefix = plan[g], f"{name}.hidden{suffix_of(g, groups)}"
-        weight, bias = fold(first, g, operand, x.beta)
-        neurons = np.concatenate([np.arange(len(bias)), p.copied])
-        scale = (1 / np.bincount(neurons)[neurons]).astype(np.float32)
-        y = graph.linear(prefix, operand.tensor, weight[neurons], bias[neurons], ceiling=p.ceiling)
-        parts = [graph.activation(encoder.activation, f"{prefix}.activated", y)]
-        if len(p.overflow):
-            assert p.ceiling is not None
-            factor = np.float32(p.factor)
-            w, b = weight[p.overflow] / factor, (bias[p.overflow] - np.float32(p.ceiling)) / factor
-            parts.append(graph.linear(f"{prefix}.overflow", operand.tensor, w, b, relu=True))
-            neurons = np.concatenate([neurons, p.overflow])
-            scale = np.concatenate([scale, np.full(len(p.overflow), factor)])
-        channels = neurons + g * len(bias)
-        read.append(Read(f"{prefix}.joined", parts, channels, scale, len(p.overflow), p.ceiling or 0.0))
-    if layer.output.groups == groups:
-        return read
-    if any(len(p.overflow) or len(p.copied) for p in plan):
-        raise ValueError("a side path or a copy needs as many groups after the activation as before it")
-    joined = graph.concat(f"{name}.hidden.together", [part for r in read for part in r.parts])
-    groups, ones = layer.output.groups, np.ones(joined.shape[-1], np.float32)
-    return [
-        Read(f"{name}.hidden{suffix_of(g, groups)}.joined", [o.tensor], o.channels, o.scale)
-        for g, o in enumerate(blocks(graph, f"{name}.hidden", joined, groups, ones))
+    operands = x.operands(graph, groups)
+    folded = [fold(first, g, operand, x.beta) for g, operand in enumerate(operands)]
+    neurons = [np.concatenate([np.arange(len(bias)), p.copied]) for p, (_, bias) in zip(plan, folded, strict=True)]
+    made = [
+        graph.linear(f"{name}.hidden{suffix_of(g, groups)}", operand.tensor, weight[n], bias[n], ceiling=p.ceiling)
+        for g, (p, operand, n, (weight, bias)) in enumerate(zip(plan, operands, neurons, folded, strict=True))
     ]
+    activated = graph.activation(encoder.activation, f"{name}.hidden.activated", graph.concat(f"{name}.hidden", made))
+    if layer.output.groups != groups:
+        if any(len(p.overflow) or len(p.copied) for p in plan):
+            raise ValueError("a side path or a copy needs as many groups after the activation as before it")
+        ones = np.ones(activated.shape[-1], np.float32)
+        regrouped = blocks(graph, f"{name}.hidden.activated", activated, layer.output.groups, ones)
+        return [
+            Read(f"{name}.hidden{suffix_of(g, len(regrouped))}.joined", [o.tensor], o.channels, o.scale)
+            for g, o in enumerate(regrouped)
+        ]
+    read = []
+    for g, part in enumerate(graph.split(f"{name}.hidden.activated", activated, groups)):
+        p, n, prefix = plan[g], neurons[g], f"{name}.hidden{suffix_of(g, groups)}"
+        first_of_group = g * len(folded[g][1])
+        each = Read(f"{prefix}.joined", [part], first_of_group + n, (1 / np.bincount(n)[n]).astype(np.float32))
+        if len(p.overflow):
+            each.parts.append(_overflow(graph, f"{prefix}.overflow", operands[g].tensor, *folded[g], p))
+            each.channels = np.concatenate([each.channels, first_of_group + p.overflow])
+            each.scale = np.concatenate([each.scale, np.full(len(p.overflow), p.factor, np.float32)])
+            each.overflow, each.ceiling = len(p.overflow), p.ceiling or 0.0
+        read.append(each)
+    return read
+
+
+def _overflow(graph: Graph, name: str, x: Tensor, weight: Array, bias: Array, plan: HiddenPlan) -> Tensor:
+    """What neurons of the layer of `weight` and `bias` have beyond their ceiling, divided by the plan's factor."""
+    assert plan.ceiling is not None
+    factor, neurons = np.float32(plan.factor), plan.overflow
+    return graph.linear(
+        name, x, weight[neurons] / factor, (bias[neurons] - np.float32(plan.ceiling)) / factor, relu=True
+    )
 
 
 def _add_and_normalise(

@@ -315,20 +315,28 @@ class Graph:
         """`kind`: gelu, gelu_new (the tanh form), tanh or relu."""
         if kind in ("gelu", "gelu_new"):
             # GELU(−5) is −1.4e−6: nothing below matters (and a cut at −4 would cost 1.3e−4 at most)
-            x.bounds = (max(x.bounds[0], -5.0), x.bounds[1])
+            self._bound(x, -5.0, np.inf)
             out = self.tensor(name, x.shape)
             self.append(Op.GELU, (x,), (out,), approximate=kind == "gelu_new")
         elif kind == "tanh":
-            x.bounds = (max(x.bounds[0], -4.0), min(x.bounds[1], 4.0))
+            self._bound(x, -4.0, 4.0)
             out = self.tensor(name, x.shape, Rule.UNIT)
             self.append(Op.TANH, (x,), (out,))
         elif kind == "relu":
-            x.bounds = (max(x.bounds[0], 0.0), x.bounds[1])
+            self._bound(x, 0.0, np.inf)
             out = self.tensor(name, x.shape)
             self.append(Op.RELU, (x,), (out,))
         else:
             raise ValueError(f"unknown activation {kind}")
         return out
+
+    def _bound(self, x: Tensor, low: float, high: float) -> None:
+        """Let quantisation cut `x`, and what it was put together from, at `low` and `high`."""
+        x.bounds = (max(x.bounds[0], low), min(x.bounds[1], high))
+        made_by = next((o for o in reversed(self.operators) if x in o.outputs), None)
+        if made_by is not None and made_by.op is Op.CONCAT:
+            for part in made_by.inputs:
+                self._bound(part, low, high)
 
     def split(self, name: str, x: Tensor, parts: int) -> list[Tensor]:
         if parts == 1:
@@ -342,7 +350,8 @@ class Graph:
     def concat(self, name: str, parts: Sequence[Tensor]) -> Tensor:
         if len(parts) == 1:
             return parts[0]
-        out = self.tensor(name, (*parts[0].shape[:-1], sum(p.shape[-1] for p in parts)), parts[0].rule)
+        bounds = (min(p.bounds[0] for p in parts), max(p.bounds[1] for p in parts))
+        out = self.tensor(name, (*parts[0].shape[:-1], sum(p.shape[-1] for p in parts)), parts[0].rule, bounds=bounds)
         self.share(out, *parts)
         self.append(Op.CONCAT, parts, (out,))
         return out

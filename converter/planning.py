@@ -15,7 +15,6 @@ from converter.calibration import Observation
 from converter.encoder import BESIDE
 from converter.graph import Graph
 from converter.integer import HIGHEST
-from converter.linear import suffix_of
 from converter.network import Array, Encoder, Layer, Linear
 from converter.plan import STEPS_PER_OCTAVE, Giant, HiddenPlan, LayerPlan, NormPlan, Passed, Plan, balance
 from converter.quantisation import SMALLEST_SCALE, Range
@@ -70,7 +69,7 @@ def choose_plan(encoder: Encoder, seen: Mapping[str, Observation]) -> Plan:
         output = _pass(
             *(plans[f"{name}.feed_forward"], attention.channels, seen[f"{name}.feed_forward.residual"], layer.output),
             _shares(hidden, layer),
-            _activated(layer, f"{name}.feed_forward.hidden", hidden, seen),
+            _activated(f"{name}.feed_forward.hidden", hidden, seen),
         )
         layers.append(
             LayerPlan(
@@ -190,6 +189,10 @@ def _choose_copies(hidden: tuple[HiddenPlan, ...], layer: Layer, giants: list[in
         usual = 2 * np.sort(row)[::-1][min(FEW_NEURONS, len(row) - 1)]
         copies = np.minimum(np.ceil(row / max(float(usual), 1e-6)), MOST_COPIES).astype(np.int64) - 1
         copied[channel // block] = np.maximum(copied[channel // block], copies)
+    most = max(int(c.sum()) for c in copied)
+    for c in copied:
+        # groups that share an activation have as many neurons each; a copy more of any does no harm
+        c[: most - int(c.sum())] += 1
     return tuple(replace(h, copied=np.repeat(np.arange(len(c)), c)) for h, c in zip(hidden, copied, strict=True))
 
 
@@ -207,18 +210,12 @@ def _context(seen: Observation, columns: Array) -> tuple[float, float]:
     return -end, end
 
 
-def _activated(
-    layer: Layer, name: str, hidden: tuple[HiddenPlan, ...], seen: Mapping[str, Observation]
-) -> tuple[float, float]:
-    """What lies within the range of every group of activated neurons."""
-    groups = layer.intermediate.groups
-    lows, highs = [], []
-    for g in range(groups):
-        each = seen[f"{name}{suffix_of(g, groups)}.activated"]
-        ceiling = hidden[g].ceiling if hidden else None
-        lows.append(each.low)
-        highs.append(each.high if ceiling is None else min(each.high, ceiling))
-    return round(max(lows), 4), round(max(min(highs), 1e-3), 4)
+def _activated(name: str, hidden: tuple[HiddenPlan, ...], seen: Mapping[str, Observation]) -> tuple[float, float]:
+    """What lies within the range of activated neurons."""
+    each = seen[f"{name}.activated"]
+    ceiling = hidden[0].ceiling if hidden else None
+    high = each.high if ceiling is None else min(each.high, ceiling)
+    return round(each.low, 4), round(max(high, 1e-3), 4)
 
 
 def settle_limits(plan: Plan, ranges: Mapping[str, Range]) -> Plan:
@@ -348,24 +345,27 @@ def _rounded(factor: float) -> float:
 def _choose_ceilings(
     encoder: Encoder, layer: Layer, name: str, seen: Mapping[str, Observation]
 ) -> tuple[HiddenPlan, ...]:
+    """The lowest ceiling that few neurons reach beyond, the same for all groups, for one activation cuts them all."""
     groups = layer.intermediate.groups
     if layer.output.groups != groups or not encoder.activation.startswith("gelu"):
         return ()
-    names = [name] if groups == 1 else [f"{name}.{g}" for g in range(groups)]
-    return tuple(_choose_ceiling(seen[n]) for n in names)
-
-
-def _choose_ceiling(seen: Observation) -> HiddenPlan:
-    """The lowest ceiling that few neurons reach beyond."""
-    assert seen.channel_high is not None
-    high = np.sort(seen.channel_high)[::-1]
+    reached = seen[name].channel_high
+    assert reached is not None
+    high = np.sort(reached)[::-1]
     candidates = []
     for count in range(1, max(1, int(len(high) * MOST_OVERFLOW)) + 1):
         ceiling = max(LEAST_CEILING, float(high[count]) if count < len(high) else 0.0)
         if ceiling < 0.8 * high[0]:
-            candidates.append((ceiling * (1 + 0.01 * count), ceiling))
+            candidates.append((ceiling * (1 + 0.01 * count / groups), ceiling))
     if not candidates:
-        return HiddenPlan()
+        return (HiddenPlan(),) * groups
     ceiling = round(min(candidates)[1], 2)
-    overflow = np.flatnonzero(seen.channel_high > ceiling)
-    return HiddenPlan(ceiling, overflow, _rounded((float(high[0]) - ceiling) / ceiling))
+    return tuple(_cut(of_group, ceiling) for of_group in np.split(reached, groups))
+
+
+def _cut(reached: Array, ceiling: float) -> HiddenPlan:
+    """reached: [neurons of the group] largest values."""
+    overflow = np.flatnonzero(reached > ceiling)
+    if not len(overflow):
+        return HiddenPlan(ceiling)
+    return HiddenPlan(ceiling, overflow, _rounded((float(reached.max()) - ceiling) / ceiling))

@@ -170,7 +170,9 @@ def test_balance_of_values_undoes_what_was_planted(tmp_path: Path, groups: int) 
 
 
 def test_few_neurons_get_a_side_path(tmp_path: Path) -> None:
-    """A hidden neuron that overshoots is cut and gets a side path; its group's ceiling stays where GELU is linear."""
+    """A hidden neuron that overshoots is cut and gets a side path; the ceiling, one for all groups, stays where GELU is
+    linear.
+    """
     make(tmp_path, "SqueezeBertModel", intermediate_size=256)
     network = read(tmp_path)
     first = network.encoder.layers[0].intermediate
@@ -185,7 +187,8 @@ def test_few_neurons_get_a_side_path(tmp_path: Path) -> None:
     assert hidden[1].overflow.tolist() == [70 - 64]
     assert hidden[1].ceiling is not None
     assert hidden[1].ceiling >= planning.LEAST_CEILING
-    assert hidden[0].ceiling is None
+    assert [h.ceiling for h in hidden] == [hidden[1].ceiling] * 4
+    assert not any(len(h.overflow) for h in (hidden[0], *hidden[2:]))
 
 
 def test_different_groups_get_no_side_path(tmp_path: Path) -> None:
@@ -240,14 +243,17 @@ def chosen(giants: list[int], sides: tuple[int, ...]) -> NormPlan:
 
 @pytest.mark.parametrize("groups", [1, 4])
 def test_neurons_that_alone_drive_a_giant_are_copied(tmp_path: Path, groups: int) -> None:
-    """They share their weight, so that the largest of the giant's row shrinks; no other neuron is copied."""
+    """They share their weight, so that the largest of the giant's row shrinks; each of the groups, which share an
+    activation, has as many copies.
+    """
     network = drive(small(tmp_path, groups), WORDS.index("中"), 50, 40.0)
     plan = plan_of(network, many_texts())
     group = 50 // (96 // groups)
     assert 50 in plan.layers[0].output.channels
     copied = [h.copied.tolist() for h in plan.layers[0].hidden]
     assert copied[group] == [0] * (planning.MOST_COPIES - 1)
-    assert not any(copied[:group] + copied[group + 1 :])
+    others = copied[:group] + copied[group + 1 :]
+    assert others == [[*range(planning.MOST_COPIES - 1)]] * (groups - 1)
 
     def largest(plan: Plan) -> float:
         tensors = named(encoder.build(network, plan))
