@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from converter.errors import FormatError
@@ -57,15 +57,25 @@ def with_sections(card: str, added: str) -> str:
         raise FormatError("what is added to a card must begin with a section's title: ## Title")
     by_title = dict(new)
     kept = [(title, by_title.pop(title, text)) for title, text in old]
-    return "\n\n".join(f"{title}\n\n{text}".strip() for title, text in [*kept, *by_title.items()]) + "\n"
+    return _joined([*kept, *by_title.items()])
 
 
 def with_introduction(card: str, manifest: Mapping[str, Any], note: str) -> str:
     """`card` with what stands at its beginning as `manifest` now has it, and a sentence more."""
     (title, text), *others = _sections(card)
     _, _, rest = text.partition("\n\n")
-    text = f"{about(manifest)} {note}\n\n{rest}"
-    return "\n\n".join(f"{heading}\n\n{body}".strip() for heading, body in [(title, text), *others]) + "\n"
+    return _joined([(title, f"{about(manifest)} {note}\n\n{rest}"), *others])
+
+
+def with_note(card: str, note: str) -> str:
+    """`card` with a sentence more at the end of its first paragraph."""
+    (title, text), *others = _sections(card)
+    first, gap, rest = text.partition("\n\n")
+    return _joined([(title, f"{first} {note}{gap}{rest}"), *others])
+
+
+def _joined(sections: Iterable[tuple[str, str]]) -> str:
+    return "\n\n".join(f"{title}\n\n{text}".strip() for title, text in sections) + "\n"
 
 
 def _sections(card: str) -> list[tuple[str, str]]:

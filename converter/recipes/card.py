@@ -67,8 +67,10 @@ def _cost(counts: Sequence[Mapping[str, Any]]) -> str:
     if not counts:
         return ""
     lines = ["## Cost", "", "Instructions of one inference, counted on emulated cores:", ""]
-    lines += ["| core | tokens | instructions |", "|---|---|---|"]
-    lines += [f"| {each['core']} | {each['length']} | {each['instructions']:,} |" for each in counts]
+    lines += ["| core | tokens | instructions | more where the text before had another length |", "|---|---|---|---|"]
+    lines += [
+        f"| {each['core']} | {each['length']} | {each['instructions']:,} | {each['change']:,} |" for each in counts
+    ]
     return "\n".join(lines)
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 import edge_runtime
 from converter import model_file
-from converter.card import with_sections
+from converter.card import with_note, with_sections
 from converter.cli import main
 from converter.errors import FormatError
 from edge_runtime.model_file import BUNDLED
@@ -26,6 +26,12 @@ def test_sections_are_replaced_and_added() -> None:
         "## How it was made\n\n```\n## not a title\n```\n"
     )
     assert with_sections(with_sections(CARD, added), added) == with_sections(CARD, added)
+
+
+def test_a_note_ends_the_first_paragraph() -> None:
+    """One more does not take its place."""
+    twice = with_note(with_note(CARD, "Trimmed."), "Renewed.")
+    assert twice == CARD.replace("What it is.", "What it is. Trimmed. Renewed.")
 
 
 def test_text_without_a_title_is_refused() -> None:
