@@ -15,7 +15,7 @@ Differences to the textbook form, all exact (docs/quantisation.md has the reason
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -118,6 +118,17 @@ class Read:
     """columns at the end that neurons have beyond …"""
     ceiling: float = 0.0
     """… their ceiling"""
+
+    def copies(self, beside: Sequence[int] = ()) -> NDArray[np.int64] | None:
+        """For `Graph.linear`.
+
+        Args:
+            beside: copies of each number that stands in columns after these.
+        """
+        once, alone = len(self.channels) - self.overflow, self.overflow + len(beside)
+        others = np.repeat(-1 - np.arange(alone), [1] * self.overflow + list(beside))
+        every = np.concatenate([self.channels[:once], others])
+        return every if len(np.unique(every)) < len(every) else None
 
 
 def build(network: Network, plan: Plan | None = None) -> Graph:
@@ -296,21 +307,22 @@ def _add_and_normalise(
     for g, (each, channels) in enumerate(zip(read, np.split(np.arange(hidden), output.groups), strict=True)):
         here = [c for c in passed if c in channels]
         weight, bias = fold(output, g, Operand(each.parts[0], each.channels, each.scale), None)
-        parts = each.parts
+        parts, copies = each.parts, each.copies()
         if here or centred:
             beside = _beside(
                 graph, f"{name}.passed{suffix_of(g, output.groups)}", x, plan, g, output.groups, here, unit
             )
-            parts = [*parts, beside.tensor]
+            parts, copies = [*parts, beside.tensor], each.copies([value[3] for value in beside.values])
             columns, offset = beside.columns(channels, scale[channels])
             weight, bias = np.concatenate([weight, columns], axis=1), bias + offset
         tensor = graph.concat(each.name, parts)
         suffix = suffix_of(g, output.groups)
         if any(channel in channels for channel in plan.channels):
             kept = weight * _needed(plan, channels, each, output, weight)
-            y = graph.linear(f"{name}.output{suffix}", tensor, kept, bias, limits=_limits(plan, channels))
+            limits = _limits(plan, channels)
+            y = graph.linear(f"{name}.output{suffix}", tensor, kept, bias, limits=limits, copies=copies)
         else:
-            y = graph.linear(f"{name}.output{suffix}", tensor, weight, bias)
+            y = graph.linear(f"{name}.output{suffix}", tensor, weight, bias, copies=copies)
         branch.append(y)
         for start in range(int(channels[0]), int(channels[-1]) + 1, block):
             giants = tuple(giant for giant in plan.giants if start <= giant.channel < start + block)
@@ -318,7 +330,7 @@ def _add_and_normalise(
                 e = Excess(giants, tensor)
                 rows, sides = e.channels - channels[0], e.sides
                 w, b = weight[rows] * sides[:, None], bias[rows] * sides - np.float32(plan.limit)
-                e.tensor = graph.linear(f"{name}.excess.{start // block}", tensor, w, b, relu=True)
+                e.tensor = graph.linear(f"{name}.excess.{start // block}", tensor, w, b, relu=True, copies=copies)
                 excess.append(e)
     factors = x.gamma * (x.scale / scale)
     factors = factors * ~np.isin(np.arange(hidden), passed)

@@ -103,6 +103,8 @@ class Tensor:
     """what lies beyond makes no difference to the result: quantisation may cut there"""
     whole: bool = False
     """nothing of it may be cut"""
+    copies: NDArray[np.int64] | None = None
+    """[in] of a weight: columns for which it says the same belong to copies of one number; None: there are no copies"""
 
     def __repr__(self) -> str:
         return f"{self.name}{list(self.shape)}"
@@ -219,9 +221,11 @@ class Graph:
         ceiling: float | None = None,
         limits: tuple[Sequence[float], Sequence[float]] | None = None,
         relu: bool = False,
+        copies: NDArray[np.int64] | None = None,
     ) -> Tensor:
-        """`limits`: of each row's results from below and from above, ±∞ for none."""
+        """`limits`: of each row's results from below and from above, ±∞ for none; `copies`: see `Tensor`."""
         w = self.constant(f"{name}.weight", weight, Rule.CHANNELS)
+        w.copies = copies
         b = self.constant(f"{name}.bias", bias, Rule.BIAS)
         bounds = (0.0 if relu else -np.inf, np.inf if ceiling is None else ceiling)
         out = self.tensor(name, (*x.shape[:-1], weight.shape[0]), rule, bounds=bounds)

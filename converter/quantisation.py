@@ -202,7 +202,8 @@ class _Lowering:
         scale = weight_scales(rows, b, input_scale)
         integers = self.rounded.get(weight)
         if integers is None:
-            integers = np.clip(np.rint(rows / scale[:, None]), -HIGHEST, HIGHEST).astype(np.int8)
+            steps = rows / scale[:, None] + spread(weight)
+            integers = np.clip(np.rint(steps), -HIGHEST, HIGHEST).astype(np.int8)
         bias_scale = (scale * np.float32(input_scale)).astype(np.float32)
         bias_integers = np.rint(b / (scale.astype(np.float64) * input_scale)).astype(np.int32)
         return (
@@ -216,6 +217,22 @@ def weight_scales(weight: NDArray[np.float64], bias: NDArray[np.float64], input_
     least = np.maximum(np.abs(bias) / (input_scale * LARGEST_BIAS), SMALLEST_SCALE)
     scales: NDArray[np.float32] = np.maximum(np.abs(weight).max(axis=1) / HIGHEST, least).astype(np.float32)
     return scales
+
+
+def spread(weight: Tensor) -> NDArray[np.float64]:
+    """[in] what is added to the columns of a linear layer's weight, in steps, before they are rounded.
+
+    Copies of a number share its weight. Rounded alike, all would be off to one side; moved by different parts of a
+    step, they are rounded so that their sum is the nearest (Hermite's identity).
+    """
+    if weight.copies is None:
+        return np.zeros(1)
+    _, group, sizes = np.unique(weight.copies, return_inverse=True, return_counts=True)
+    order = np.argsort(group, kind="stable")
+    place = np.empty(len(group))
+    place[order] = np.concatenate([np.arange(size) for size in sizes])
+    parts: NDArray[np.float64] = (place - (sizes[group] - 1) / 2) / sizes[group]
+    return parts
 
 
 def to_int8(values: NDArray[np.float32] | NDArray[np.int32], q: Quantisation) -> NDArray[np.int8]:

@@ -27,7 +27,7 @@ from converter.graph import Graph, Op, Operator, Rule, S
 from converter.graph import Tensor as Node
 from converter.integer import HIGHEST, Quantisation
 from converter.network import Network
-from converter.quantisation import SMALLEST_SCALE
+from converter.quantisation import SMALLEST_SCALE, spread
 from converter.simulation import ON_GRID, lookup_of
 from converter.train.model import Model
 from converter.train.packing import Packed
@@ -133,9 +133,25 @@ def _constant(tensor: Node) -> Tensor:
     if tensor.rule in (Rule.BIAS, Rule.TABLE):
         return real
     rows = real.reshape(1 if tensor.rule is Rule.FACTORS else len(real), -1)
-    scale = (rows.detach().abs().amax(dim=1) / HIGHEST).clamp_min(SMALLEST_SCALE)
-    zeros = torch.zeros(len(rows), dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(rows, scale, zeros, 0, -HIGHEST, HIGHEST).reshape(real.shape)
+    # in float64, as `quantisation` rounds: scales are often powers of 2^(1/8), and many weights lie half-way
+    values = rows.detach().double()
+    scale = (values.abs().amax(dim=1, keepdim=True) / HIGHEST).clamp_min(SMALLEST_SCALE).float().double()
+    steps = (values / scale + torch.from_numpy(spread(tensor))).round_().clamp_(-HIGHEST, HIGHEST)
+    grid: Tensor = _Straight.apply(rows, (steps * scale).to(rows.dtype))  # type: ignore[no-untyped-call]
+    return grid.reshape(real.shape)
+
+
+class _Straight(torch.autograd.Function):
+    """What stands for a weight, whose gradient is the weight's."""
+
+    @staticmethod
+    def forward(_: Any, weight: Tensor, grid: Tensor) -> Tensor:
+        del weight
+        return grid
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None
 
 
 class _Grid(torch.autograd.Function):

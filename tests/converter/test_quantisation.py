@@ -93,6 +93,27 @@ def test_linear_with_zero_rows_and_large_biases(kernels: OpResolverType) -> None
     assert np.abs(run(graph, ranges, ids, kernels) - expected).max() <= 1.0
 
 
+@pytest.mark.parametrize("kernels", KERNELS, ids=["xnnpack", "builtin"])
+@pytest.mark.parametrize("copies", [2, 3, 5, 6])
+def test_copies_are_not_all_rounded_to_one_side(kernels: OpResolverType, copies: int) -> None:
+    """Beside a weight that leaves few steps to all others, the weights of copies add up to the nearest whole step."""
+    number = np.arange(8, dtype=np.float32)
+    table = np.concatenate([np.zeros((8, 1), np.float32), np.repeat(number[:, None], copies, axis=1)], axis=1)
+    shares = np.array([6.51, 6.49, -6.51, 14.52], np.float32)
+    weight = np.concatenate([np.full((4, 1), 127, np.float32), np.repeat(shares[:, None], copies, axis=1)], axis=1)
+    graph = Graph()
+    rows = graph.reshape("rows", graph.input("ids"), (1, S, 1))
+    words = graph.gather("words", table, rows)
+    alike = np.array([0] + [1] * copies)
+    graph.outputs.append(graph.linear("linear", words, weight, np.zeros(4, np.float32), copies=alike))
+    ids = list(range(8))
+    end = float(copies * shares.max() * number.max()) + 1
+    ranges = {t: Range(-127, 127) for t in ("words", "words.table")} | {"linear": Range(-end, end)}
+    expected = execute(graph, {"ids": np.array([ids], np.int32)})["linear"]
+    off = np.abs(run(graph, ranges, ids, kernels) - expected).reshape(8, 4)
+    assert (off <= 0.5 * number[:, None] + 2 * end / 255).all()
+
+
 def test_missing_range_is_named() -> None:
     """An activation without a finite range is refused by its name."""
     graph = Graph()

@@ -17,13 +17,14 @@ import edge_runtime
 from converter import arrangement, calibration, checkpoint, encoder, simulation, trained
 from converter.checkpoint.configuration import read_configuration
 from converter.errors import CalibrationError, TrainingError
+from converter.graph import Op
 from converter.sizes import Size
 from converter.train import tuning
 from converter.train.options import Options
 from converter.train.packing import pack
 from converter.train.schedule import Schedule
 from converter.train.session import train
-from converter.train.simulated import SimulatedModel
+from converter.train.simulated import SimulatedModel, _constant
 from converter.train.start import load
 from converter.train.tasks import TASKS
 from converter.train.traced import LiveWeights, Traced
@@ -100,6 +101,23 @@ def test_simulations_agree(options: Options) -> None:
             scale = numpys.scales[tensor].scale[0]
             difference = np.abs(got[tensor.name].numpy().reshape(expected[tensor.name].shape) - expected[tensor.name])
             assert difference.max() <= 2.001 * scale
+
+
+def test_weights_are_those_of_the_file(options: Options) -> None:
+    """The same integers, those half-way between two steps and copies of a number included."""
+    train(options)
+    network, settled = checkpoint.read(options.output), trained.read(options.output)
+    assert settled is not None
+    arranged = arrangement.follow(network, settled.plan, settled.ranges)
+    written = {t.name: t for operator in arranged.integers.operators for t in operator.inputs}
+    graph = simulated(options.output)._graph()
+    weights = [t for o in graph.operators if o.op is Op.LINEAR for t in o.inputs[1:2]]
+    assert len(weights) > 20
+    for weight in weights:
+        q, data = written[weight.name].quantisation, written[weight.name].data
+        assert q is not None and data is not None
+        steps = _constant(weight).detach().numpy() / q.scale[:, None]
+        assert np.abs(steps - data).max() <= 1e-3, weight.name
 
 
 def test_batch_is_as_its_texts(options: Options) -> None:
