@@ -53,12 +53,26 @@ class Ask:
         """Characters of its longest text."""
         return max(len(self.text), len(self.pair or ""), *(len(choice) for choice in self.choices or ("",)))
 
+    @property
+    def length(self) -> tuple[int, int]:
+        """Words and characters of all its texts: what has less has fewer tokens, more often than not."""
+        texts = (self.text, self.pair or "", *(self.choices or ()))
+        return sum(len(text.split()) for text in texts), self.characters
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Several text operations, or what is wrong with each."""
 
     requests: tuple[Ask | InputError, ...]
+
+    def in_order_of_length(self) -> list[tuple[int, Ask | InputError]]:
+        """Their places and they, short ones first: a network is laid out anew wherever the length changes."""
+
+        def length(placed: tuple[int, Ask | InputError]) -> tuple[int, int]:
+            return (0, 0) if isinstance(placed[1], InputError) else placed[1].length
+
+        return sorted(enumerate(self.requests), key=length)
 
 
 @dataclass(frozen=True, slots=True)

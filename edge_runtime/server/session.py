@@ -320,7 +320,7 @@ class Session:
             return any(taken)
 
         self._waiting[envelope.id] = _Waiting(take_back)
-        for place, entry in enumerate(batch.requests):
+        for place, entry in batch.in_order_of_length():
             try:
                 if isinstance(entry, InputError):
                     raise entry

@@ -151,6 +151,13 @@ class TestRequests:
         assert [entry["error"]["code"] for entry in found[1:3]] == ["bad_request"] * 2
         assert found[3]["result"][0]["text"] == "kitchen"
 
+    def test_a_batch_runs_short_texts_first(self, wire: Wire) -> None:
+        """Whatever stands first, what has fewer words waits less; of as many words, what has fewer letters."""
+        texts = ["turn off all of the lights that are in the kitchen", "switch everything off", "turn it off", "stop"]
+        found = request(wire, "batch", requests=[{"op": "classify", "text": text} for text in texts])
+        waited = [entry["timing_ms"]["queue"] for entry in found]
+        assert waited == sorted(waited, reverse=True)
+
     def test_impossible_deadline(self, wire: Wire) -> None:
         """What cannot be done in time is not done."""
         reply = wire.ask({"id": 1, "op": "tag", "text": TEXT, "deadline_ms": 1e-6})
