@@ -56,7 +56,7 @@ class Suite:
         threads = self.arguments.threads or latency.THREADS
         for number in threads:
             rounds = self.arguments.rounds or latency.ROUNDS
-            rows = latency.measure(self.peers, self.model, self.build, lengths, [number], rounds)
+            rows = latency.measure(self.peers, self.model, self.build, lengths, [number], rounds, self.arguments.settle)
             self.results.add("latency", rows)
 
     def mixed(self) -> None:
@@ -104,6 +104,12 @@ def main() -> int:
     parser.add_argument("--length", type=int, action="append", help=f"tokens; default: {latency.LENGTHS}")
     parser.add_argument("--threads", type=int, action="append", help=f"default: {latency.THREADS}")
     parser.add_argument("--rounds", type=int, help="turns of each peer")
+    parser.add_argument(
+        "--settle",
+        type=float,
+        default=latency.SETTLE,
+        help="seconds of a turn that are not counted; 0: its first run is",
+    )
     parser.add_argument("--core", action="append", help=f"to emulate; default: {', '.join(arm.CORES)}")
     parser.add_argument("--build", type=Path, default=Path("build/peers"), help="folder for all that is made")
     parser.add_argument("--userland", type=Path, default=Path(os.environ.get("EDGE_ARM", "build/arm"), "arm64"))

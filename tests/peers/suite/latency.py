@@ -17,6 +17,8 @@ LENGTHS = (8, 16, 32, 64, 128, 256, 512)
 THREADS = (1, 2)
 ROUNDS = 30
 FEWEST = 5
+SETTLE, COUNT = 0.05, 0.05
+"""seconds of a turn"""
 FEWER_FROM = 64
 """tokens from which on there are fewer rounds, as a run takes longer"""
 SAME = (16, 128)
@@ -28,13 +30,21 @@ def rounds_at(length: int, rounds: int) -> int:
 
 
 def measure(
-    peers: Sequence[Peer], model: Path, build: Path, lengths: Sequence[int], threads: Sequence[int], rounds: int
+    peers: Sequence[Peer],
+    model: Path,
+    build: Path,
+    lengths: Sequence[int],
+    threads: Sequence[int],
+    rounds: int,
+    settle: float = SETTLE,
 ) -> list[dict[str, Any]]:
     """A row for each peer, length and number of threads.
 
-    A turn is a run that is not counted and one that is: what is measured is steady use, with the weights as near to the
-    processor as its caches keep them.
+    In a turn come runs that are not counted, for `settle` seconds, and then those that are. So what is measured is
+    steady use, with the weights as near to the processor as its caches keep them; with 0 it is one run, for which the
+    weights have to come from wherever the other peers' have driven them.
     """
+    count = COUNT if settle else 0.0
     rows = []
     for number in threads:
         with workers(peers, build, number) as seats:
@@ -43,7 +53,7 @@ def measure(
                 times: dict[str, list[float]] = {peer.name: [] for peer in seats}
                 for _ in range(rounds_at(length, rounds)):
                     for peer, worker in seats.items():
-                        times[peer.name].append(worker.take(request))
+                        times[peer.name].append(worker.take(request, settle, count))
                 for name, (ms, ratio) in compare(times).items():
                     rows.append(
                         {

@@ -47,7 +47,7 @@ def measure(
             for done in range(rounds):
                 for peer, worker in seats.items():
                     for way, requests in given[peer]:
-                        times.setdefault((peer.name, way), []).append(worker.take(requests, uncounted=0))
+                        times.setdefault((peer.name, way), []).append(worker.take(requests))
                 print(f"{number} threads, round {done + 1} of {rounds}: done", file=sys.stderr, flush=True)
         for (name, way), taken in times.items():
             ms, ratio = compare({OURS: times[OURS, EXACT], name: taken})[name]

@@ -57,14 +57,14 @@ class Worker:
         self.first: dict[str, float] = self._read()
         self.first["clock_ms"] = (time.perf_counter() - began) * 1000
 
-    def take(self, requests: Sequence[Request], uncounted: int = 1, passes: int = 1) -> float:
-        """Milliseconds of a pass over the requests: the mean of those counted.
+    def take(self, requests: Sequence[Request], settle: float = 0.0, count: float = 0.0) -> float:
+        """Milliseconds of a pass over the requests: the mean of those counted, as `worker.take` says.
 
         With one thread they are those on the processor: where nothing else runs the clock's are the same, and elsewhere
         they leave out what other programs took.
         """
         clock = "cpu_ms" if self._threads == 1 else "ms"
-        found: list[float] = self._ask(requests=requests, uncounted=uncounted, passes=passes)[clock]
+        found: list[float] = self._ask(requests=requests, settle=settle, count=count)[clock]
         return sum(found) / len(found)
 
     def vectors(self, requests: Sequence[Request]) -> list[Any]:

@@ -3,7 +3,7 @@
     PYTHON worker.py RUNTIME FILE THREADS
 
 Imports nothing of ours, but for `edge` the runtime itself. Standard output has a JSON line when the first run is over,
-and one for each JSON line on standard input: {"requests": …, "uncounted": n, "passes": n} is answered with the
+and one for each JSON line on standard input: {"requests": …, "settle": s, "count": s} is answered with the
 milliseconds of each counted pass over the requests, by the clock and on the processor; {"requests": …, "vectors": true}
 with what was computed. A request is a list of texts that are run together, a text a list of token ids.
 """
@@ -184,24 +184,39 @@ def memory() -> dict[str, float]:
     return {"private_mb": held["RssAnon"], "shared_mb": held["RssFile"] + held["RssShmem"]}
 
 
-def take(run: Run, requests: list[list[list[int]]], uncounted: int, passes: int) -> dict[str, list[float]]:
-    """Milliseconds of each counted pass over the requests: by the clock, and of all threads on the processor."""
+def take(run: Run, requests: list[list[list[int]]], settle: float, count: float) -> dict[str, list[float]]:
+    """Milliseconds of each counted pass over the requests: by the clock, and of all threads on the processor.
+
+    Args:
+        run: what is measured.
+        requests: of a pass.
+        settle: seconds of passes that are not counted and come first; with 0 there is none.
+        count: seconds of those that are; one at least.
+    """
+    until = time.perf_counter() + settle
+    while time.perf_counter() < until:
+        _pass(run, requests)
     found: dict[str, list[float]] = {"ms": [], "cpu_ms": []}
-    for number in range(uncounted + passes):
-        began, cpu = time.perf_counter(), time.process_time()
-        for texts in requests:
-            run(texts)
-        ended, cpu_ended = time.perf_counter(), time.process_time()
-        if number >= uncounted:
-            found["ms"].append((ended - began) * 1000)
-            found["cpu_ms"].append((cpu_ended - cpu) * 1000)
+    until = time.perf_counter() + count
+    while not found["ms"] or time.perf_counter() < until:
+        ms, cpu_ms = _pass(run, requests)
+        found["ms"].append(ms)
+        found["cpu_ms"].append(cpu_ms)
     return found
+
+
+def _pass(run: Run, requests: list[list[list[int]]]) -> tuple[float, float]:
+    began, cpu = time.perf_counter(), time.process_time()
+    for texts in requests:
+        run(texts)
+    ended, cpu_ended = time.perf_counter(), time.process_time()
+    return (ended - began) * 1000, (cpu_ended - cpu) * 1000
 
 
 def answer(run: Run, asked: dict[str, Any]) -> dict[str, Any]:
     if asked.get("vectors"):
         return {"vectors": [np.asarray(run(texts), np.float64).reshape(len(texts), -1) for texts in asked["requests"]]}
-    return take(run, asked["requests"], asked["uncounted"], asked["passes"])
+    return take(run, asked["requests"], asked["settle"], asked["count"])
 
 
 def main() -> None:
