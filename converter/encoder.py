@@ -229,13 +229,15 @@ def _attention(
 def _feed_forward(
     graph: Graph, name: str, encoder: Encoder, layer: Layer, x: Features, plan: tuple[HiddenPlan, ...]
 ) -> list[Read]:
-    """→ what the second layer reads.
+    """→ what the second layer reads; ValueError for a plan whose groups differ in ceiling or number of neurons.
 
     All groups go through one activation, though each is a layer of its own: TFLite computes its table anew for each
     length of text, which takes as long as looking up dozens of tokens.
     """
     first, groups = layer.intermediate, layer.intermediate.groups
     plan = plan or (HiddenPlan(),) * groups
+    if len({(p.ceiling, len(p.copied)) for p in plan}) > 1:
+        raise ValueError("groups that share an activation need one ceiling and as many copies each")
     operands = x.operands(graph, groups)
     folded = [fold(first, g, operand, x.beta) for g, operand in enumerate(operands)]
     neurons = [np.concatenate([np.arange(len(bias)), p.copied]) for p, (_, bias) in zip(plan, folded, strict=True)]

@@ -213,10 +213,10 @@ def _tensor_errors(model: Path, network: Network, samples: Sequence[Sample]) -> 
 def _planned_graph(model: Path, network: Network) -> Graph:
     _, entries = model_file.read(model)
     try:
-        plan = Plan.from_json(json.loads(entries[model_file.PLAN]))
+        # a plan of an older converter may be none for today's graph
+        return encoder.build(network, Plan.from_json(json.loads(entries[model_file.PLAN])))
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{model} has no readable {model_file.PLAN}: convert the checkpoint again") from error
-    return encoder.build(network, plan)
 
 
 def summary(scores: Mapping[str, HeadScore]) -> dict[str, Any]:

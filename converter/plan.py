@@ -31,7 +31,7 @@ class HiddenPlan:
     """One group of a feed-forward layer's hidden neurons."""
 
     ceiling: float | None = None
-    """where neurons are cut before GELU …"""
+    """where neurons of all groups are cut before GELU …"""
     overflow: NDArray[np.int64] = field(default_factory=_no_channels)
     """… and which of them (within the group) reach beyond it: relu(x − ceiling) is added back to them on a side path
     …"""

@@ -31,12 +31,13 @@ from numpy.typing import NDArray
 
 from converter import flatbuffer
 from converter.card import with_note
-from converter.errors import ConverterError
+from converter.errors import ConverterError, FormatError
 from converter.fewer_rows import opened, save
 from converter.graph import alike
 from converter.inspection import operator_name, text_of
 from converter.integer import HIGHEST, LOWEST
 from converter.model_file import CARD, PLAN
+from converter.quantisation import SMALLEST_SCALE
 
 NOTE = (
     "Its operators have been brought to a newer form since (`python -m converter.recipes.renew`): how near the "
@@ -237,7 +238,7 @@ def _factors(file: _File) -> int:
         name = file.name(operator.outputs[0])
         if not (COARSE.search(name) or alike(factors)):
             continue
-        scale = np.float32(max(float(np.abs(factors).max()), 1e-9) / HIGHEST)
+        scale = np.float32(max(float(np.abs(factors).max()), SMALLEST_SCALE) / HIGHEST)
         rounded = np.clip(np.rint(factors / scale), -HIGHEST, HIGHEST).astype(np.int8)
         options = schema.MulOptionsT()
         options.fusedActivationFunction = operator.builtinOptions.fusedActivationFunction
@@ -333,8 +334,9 @@ def _raise(file: _File, name: str, more: float) -> None:
     hidden = next(o for o in file.graph.operators if file.name(o.outputs[0]) == name.removesuffix(".overflow"))
     rows, all_rows = (_real_rows(file, o) for o in (overflow, hidden))
     # the neuron that a row belongs to is the one whose row points the same way
-    likeness = (rows @ all_rows.T) / np.linalg.norm(all_rows, axis=1)
-    factor = np.linalg.norm(all_rows[likeness.argmax(axis=1)], axis=1) / np.linalg.norm(rows, axis=1)
+    lengths = np.linalg.norm(all_rows, axis=1)
+    likeness = (rows @ all_rows.T) / np.maximum(lengths, SMALLEST_SCALE)
+    factor = lengths[likeness.argmax(axis=1)] / np.maximum(np.linalg.norm(rows, axis=1), SMALLEST_SCALE)
     integers = file.values(bias)
     assert integers is not None
     scale = file.scale(weight) * file.scale(x)[0]
@@ -347,6 +349,14 @@ def _real_rows(file: _File, operator: Any) -> NDArray[np.float64]:
     return integers * file.scale(operator.inputs[1])[:, None]
 
 
+def _ceilings(plan: str) -> list[list[float | None]]:
+    # not by `Plan.from_json`: it takes no plans of older converters
+    try:
+        return [[group["ceiling"] for group in layer["hidden"]] for layer in json.loads(plan)["layers"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{PLAN} cannot be read: {error!r}") from error
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="bring a finished model file to today's operators")
     parser.add_argument("file", type=Path)
@@ -355,7 +365,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         content, entries, manifest = opened(arguments.file, [PLAN, CARD])
-        ceilings = [[group["ceiling"] for group in layer["hidden"]] for layer in json.loads(entries[PLAN])["layers"]]
+        ceilings = _ceilings(entries[PLAN])
         done: list[Changes] = []
         network = flatbuffer.rewrite(content, lambda model: done.append(renew(model, ceilings, arguments.alike)))
         if done[0] != Changes(0, 0, 0):

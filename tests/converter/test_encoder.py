@@ -201,7 +201,7 @@ def test_overflow_that_a_limit_hides_is_left_out(tmp_path: Path) -> None:
     layers = (replace(first, output=replace(first.output, weight=weight)), network.encoder.layers[1])
     network = replace(network, encoder=replace(network.encoder, layers=layers))
     norm = NormPlan(giants=(Giant(3, 1),), limit=200.0, passed={3: Passed(-10.0, 10.0)})
-    hidden = (HiddenPlan(6.0, np.array([2, 5]), 1.5), HiddenPlan(), HiddenPlan(), HiddenPlan())
+    hidden = (HiddenPlan(6.0, np.array([2, 5]), 1.5), *(HiddenPlan(6.0, np.arange(12), 1.5),) * 3)
     attention = NormPlan(passed={3: Passed(-10.0, 10.0)})
     planned = Plan(layers=(LayerPlan(hidden=hidden, output=norm), LayerPlan(attention=attention)))
     plain, graph = encoder.build(network), encoder.build(network, planned)
@@ -225,6 +225,15 @@ def test_plan_needs_matching_groups_for_side_paths(tmp_path: Path) -> None:
     hidden = (HiddenPlan(6.0, np.arange(1), 1.5),) * 8
     with pytest.raises(ValueError, match="as many groups"):
         encoder.build(network, Plan(layers=(LayerPlan(hidden=hidden),) * 2))
+
+
+@pytest.mark.parametrize("odd", [HiddenPlan(5.0), HiddenPlan(4.0, copied=np.array([1]))], ids=["ceiling", "copies"])
+def test_groups_that_differ_are_refused(tmp_path: Path, odd: HiddenPlan) -> None:
+    """One activation cuts all groups at one ceiling, and its result is cut into equal parts."""
+    make(tmp_path, "SqueezeBertModel")
+    hidden = (HiddenPlan(4.0),) * 3 + (odd,)
+    with pytest.raises(ValueError, match="one ceiling and as many copies"):
+        encoder.build(read(tmp_path), Plan(layers=(LayerPlan(hidden=hidden),) * 2))
 
 
 def test_plan_survives_json() -> None:

@@ -200,6 +200,20 @@ def test_what_the_converter_writes_is_new(
         assert model_file.read(file)[0] == model_file.read(tmp_path / "new.tflite")[0]
 
 
+@pytest.mark.parametrize("plan", ["{", "[]", '{"layers": [{"hidden": [{}]}]}'])
+def test_an_unreadable_plan_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, plan: str
+) -> None:
+    """The message names what cannot be read, and nothing is written."""
+    content, entries = model_file.read(BUNDLED / "assistant.tflite")
+    entries[model_file.PLAN] = plan
+    (tmp_path / "damaged.tflite").write_bytes(model_file.assemble(content, entries))
+    monkeypatch.setattr("sys.argv", ["renew", str(tmp_path / "damaged.tflite"), str(tmp_path / "new.tflite")])
+    assert renew.main() == 1
+    assert "plan.json cannot be read" in capsys.readouterr().err
+    assert not (tmp_path / "new.tflite").exists()
+
+
 def test_a_file_of_other_makers_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
