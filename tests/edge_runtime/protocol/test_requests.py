@@ -135,6 +135,24 @@ def test_batch_keeps_wrong_entries_apart() -> None:
     ] * 4
 
 
+def test_a_batch_is_in_order_of_length() -> None:
+    """By spaces, then by letters, in all texts of an entry together; wrong entries first; each with its place."""
+    entries = [
+        {"op": "answer", "text": "who", "pair": "a b c d"},
+        {"op": "tag", "text": "turn it all off"},
+        {"op": "tag", "text": "turn it off"},
+        {"op": "tag", "text": "put it off"},
+        7,
+        {"op": "tag", "text": "stop"},
+        {"op": "tag", "text": "halt"},
+    ]
+    batch = read({"id": 1, "op": "batch", "requests": entries})
+    assert isinstance(batch, Batch)
+    ordered = batch.in_order_of_length()
+    assert [place for place, _ in ordered] == [4, 5, 6, 3, 2, 0, 1]
+    assert all(entry is batch.requests[place] for place, entry in ordered)
+
+
 def test_other_messages() -> None:
     """Fields of the other messages, with their defaults."""
     assert read({"id": 1, "op": "hello"}) == Hello(None)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import stat
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -152,11 +153,12 @@ class TestRequests:
         assert found[3]["result"][0]["text"] == "kitchen"
 
     def test_a_batch_runs_short_texts_first(self, wire: Wire) -> None:
-        """Whatever stands first, what has fewer words waits less; of as many words, what has fewer letters."""
-        texts = ["turn off all of the lights that are in the kitchen", "switch everything off", "turn it off", "stop"]
-        found = request(wire, "batch", requests=[{"op": "classify", "text": text} for text in texts])
+        """A short text that stands behind dozens of long ones does not wait for them."""
+        texts = ["turn off all of the lights that are in the kitchen and in the hall"] * 50 + ["stop"]
+        entries = [{"op": "classify", "text": text} for text in texts]
+        found = request(wire, "batch", requests=entries, deadline_ms=PATIENCE_MS)
         waited = [entry["timing_ms"]["queue"] for entry in found]
-        assert waited == sorted(waited, reverse=True)
+        assert waited[-1] < statistics.median(waited)
 
     def test_impossible_deadline(self, wire: Wire) -> None:
         """What cannot be done in time is not done."""
